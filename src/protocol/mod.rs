@@ -1,0 +1,39 @@
+//! Texts that cross a process boundary: pure, bounded, total.
+//!
+//! | file | text | between us and |
+//! |---|---|---|
+//! | [`port`] | `[HOST:]PORT[=FD]` | the user |
+//! | [`duration`] | `5`, `0.5`, `1m 30s`, `infinity` | the user |
+//! | [`signal_name`] | `TERM`, `SIGTERM`, `15` | the user |
+//! | [`envdir`] | a directory of variables | the user |
+//! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
+//! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
+//! | [`worker_env`] | the environment of a worker | workers |
+//! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers |
+//! | [`notify_message`] | sd_notify datagrams, read | workers |
+//! | [`notify_state`] | sd_notify datagrams, written | systemd |
+//! | [`control`] | the control socket's Varlink messages | clients |
+//! | [`journal_record`] | journald's native protocol | journald |
+//! | [`pid_file`] | `PID` | scripts |
+//! | [`status_file`] | `GENERATION:PID` | scripts |
+//!
+//! Nothing here opens, sends, looks at a clock or logs. A parser answers every
+//! input of every size with a value or a named refusal, and each has property
+//! tests that say so.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod control;
+pub mod duration;
+pub mod envdir;
+pub mod generation;
+pub mod journal_record;
+pub mod listen_fds;
+pub mod notify_message;
+pub mod notify_state;
+pub mod pid_file;
+pub mod port;
+pub mod signal_name;
+pub mod status_file;
+pub mod worker_env;
