@@ -1,0 +1,51 @@
+//! What the machine wants done.
+
+use std::time::Duration;
+
+use super::note::Note;
+use super::request::{Requester, Verdict};
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// Something for the shell to do, in this order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Fork and exec the program as this generation; answer with Forked or NotStarted.
+    Spawn(Generation),
+    /// Send a signal to a worker.
+    Signal(Generation, Signal),
+    /// SIGKILL a worker, with its whole tree where it has a cgroup.
+    Kill(Generation),
+    /// Tell systemd.
+    Tell(Telling),
+    /// Answer a requester.
+    Answer(Requester, Verdict),
+    /// Write a line to the log.
+    Note(Note),
+    /// Every worker is gone: end the program.
+    Finish(Outcome),
+}
+
+/// A message to systemd (sd_notify(3)).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Telling {
+    /// READY=1.
+    Ready,
+    /// RELOADING=1 with MONOTONIC_USEC=.
+    Reloading,
+    /// STOPPING=1.
+    Stopping,
+    /// STATUS=.
+    Status(String),
+    /// EXTEND_TIMEOUT_USEC=.
+    Extend(Duration),
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It was told to stop, and everybody is gone.
+    Stopped,
+    /// The first generation could not be started.
+    NeverServed,
+}

@@ -1,0 +1,96 @@
+//! What can happen to the machine.
+
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::request::{Request, Requester};
+use crate::protocol::generation::Generation;
+
+/// Something happened outside. Any event may come in any state.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The listeners are there: begin.
+    Start,
+    /// The worker asked for by [`Action::Spawn`](super::Action::Spawn) was forked.
+    Forked {
+        /// Which.
+        generation: Generation,
+        /// Its process id.
+        pid: i32,
+    },
+    /// Its program runs.
+    Executed {
+        /// Which.
+        generation: Generation,
+    },
+    /// It could not be forked, or its program could not be run; there is no process (any more).
+    NotStarted {
+        /// Which.
+        generation: Generation,
+        /// Stage, thing and reason.
+        text: String,
+        /// errno(3) of the call that failed.
+        errno: i32,
+    },
+    /// Its process ended and was reaped.
+    Exited {
+        /// Which.
+        generation: Generation,
+        /// How.
+        exit: Exit,
+    },
+    /// It said something on its notify socket, or was found ready by other means.
+    Said {
+        /// Which.
+        generation: Generation,
+        /// What.
+        word: Word,
+    },
+    /// Somebody wants a new generation.
+    Reload(Request),
+    /// Somebody wants the end.
+    Stop {
+        /// Who waits for it, if anybody does.
+        requester: Option<Requester>,
+        /// How it was asked for.
+        by: StopBy,
+    },
+    /// A requester went away without its answer.
+    Gone {
+        /// Who.
+        requester: Requester,
+    },
+    /// The environment directory changed these.
+    Retuned {
+        /// The new trial time.
+        kill_old_delay: Duration,
+        /// The new automatic restart interval.
+        auto_restart: Option<Duration>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// How a stop was asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StopBy {
+    /// SIGTERM, or `starterctl stop`: `--signal-on-term` goes to the workers.
+    Terminate,
+    /// SIGINT: always SIGTERM to the workers, as start_server; the second one kills at once.
+    Interrupt,
+}
+
+/// What a worker can say (sd_notify(3)), as far as the machine cares.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// READY=1 on its notify socket.
+    Ready,
+    /// Found ready by the means that `--ready=fd:N` or `--ready=command:CMD` names.
+    FoundReady,
+    /// STATUS=, one line.
+    Status(String),
+    /// EXTEND_TIMEOUT_USEC=: it needs this long from now.
+    Extend(Duration),
+    /// ERRNO= (other than 0), WATCHDOG=trigger and the like: it says that it is broken.
+    Broken(String),
+}

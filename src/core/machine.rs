@@ -1,0 +1,302 @@
+//! The machine: one event in, the actions that it calls for out.
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::clock::Now;
+use super::event::{Event, Word};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::note::Note;
+use super::out::Out;
+use super::policy::{LONGEST_WORKER_EXTENSION, Policy, STEADY_AGE};
+use super::request::{Request, Requester, Verdict};
+use super::worker::{Candidate, Farewell, Leaving, Reason, Serving, Step, earliest};
+use crate::protocol::generation::Generation;
+
+/// What the machine is about. Old generations that drain stand beside it, in every phase.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// Nothing was asked for yet.
+    New,
+    /// One generation serves and nothing is under way.
+    Steady { current: Serving },
+    /// A candidate is on its way; `current` serves meanwhile, if there is one.
+    Swapping {
+        current: Option<Serving>,
+        next: Candidate,
+    },
+    /// Told to stop (or the start failed); everybody leaves.
+    Stopping(super::stop::Stopping),
+    /// Everybody is gone.
+    Finished,
+}
+
+/// Whether RELOADING=1 was sent and READY=1 is owed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Announced {
+    /// Nothing is owed.
+    Nothing,
+    /// READY=1 is owed (or STOPPING=1).
+    Reloading,
+}
+
+/// Whether the unit is "active" in systemd's eyes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Standing {
+    /// READY=1 was never sent.
+    Starting,
+    /// It was.
+    Active,
+}
+
+/// What the operator asks afterwards.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct History {
+    /// How the last reload that was decided ended, and when.
+    pub(super) last: Option<(Now, Verdict)>,
+    /// Reloads that failed.
+    pub(super) failed: u64,
+    /// Serving generations that died by themselves.
+    pub(super) deaths: u64,
+}
+
+/// The state machine of the supervisor. See the [module](super) for the invariants.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub(super) policy: Policy,
+    pub(super) phase: Phase,
+    /// The newest generation number given out.
+    pub(super) newest: Option<Generation>,
+    /// Told to leave, oldest first.
+    pub(super) leaving: Vec<Leaving>,
+    /// Requests that came too late for the candidate under way.
+    pub(super) again: Vec<Request>,
+    pub(super) announced: Announced,
+    pub(super) standing: Standing,
+    /// Deaths of serving generations in quick succession.
+    pub(super) deaths: u32,
+    /// The failure that STATUS mentions until a swap succeeds.
+    pub(super) last_failure: Option<Failure>,
+    pub(super) history: History,
+    /// When systemd is to be asked for more time.
+    pub(super) extend_at: Option<Now>,
+    /// The STATUS that systemd knows.
+    pub(super) status: String,
+}
+
+impl Machine {
+    /// A machine that waits for [`Event::Start`].
+    #[must_use]
+    pub const fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            phase: Phase::New,
+            newest: None,
+            leaving: Vec::new(),
+            again: Vec::new(),
+            announced: Announced::Nothing,
+            standing: Standing::Starting,
+            deaths: 0,
+            last_failure: None,
+            history: History {
+                last: None,
+                failed: 0,
+                deaths: 0,
+            },
+            extend_at: None,
+            status: String::new(),
+        }
+    }
+
+    /// Takes one event in and says what is to be done, in order.
+    ///
+    /// Total: any event may come in any state, and one that means nothing there does nothing.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let mut out = Out::default();
+        match event {
+            Event::Start => self.start(now, &mut out),
+            Event::Forked { generation, pid } => self.forked(generation, pid, now, &mut out),
+            Event::Executed { generation } => self.executed(generation, now, &mut out),
+            Event::NotStarted {
+                generation,
+                text,
+                errno,
+            } => {
+                self.not_started(generation, text, errno, now, &mut out);
+            }
+            Event::Exited { generation, exit } => self.exited(generation, exit, now, &mut out),
+            Event::Said { generation, word } => self.said(generation, word, now, &mut out),
+            Event::Reload(request) => self.reload(request, now, &mut out),
+            Event::Stop { requester, by } => self.stop(requester, by, now, &mut out),
+            Event::Gone { requester } => self.gone(requester),
+            Event::Retuned {
+                kill_old_delay,
+                auto_restart,
+            } => {
+                self.policy.kill_old_delay = kill_old_delay;
+                self.policy.auto_restart = auto_restart;
+            }
+            Event::Tick => {}
+        }
+        // Whatever the event was, time has passed too.
+        self.tick(now, &mut out);
+        self.settle(now, &mut out);
+        out.into_actions()
+    }
+
+    /// The next moment at which a [`Event::Tick`] is due, if time alone can change anything.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        let phase = match &self.phase {
+            Phase::New | Phase::Finished => None,
+            Phase::Steady { current } => self.auto_restart_at(current),
+            Phase::Swapping { next, .. } => next.step.deadline(),
+            Phase::Stopping(stopping) => stopping.kill.deadline(),
+        };
+        let leaving = self
+            .leaving
+            .iter()
+            .filter_map(|leaving| leaving.kill.deadline())
+            .min();
+        earliest(earliest(phase, leaving), self.extend_at)
+    }
+
+    /// Whether the program is over.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished)
+    }
+
+    fn exited(&mut self, generation: Generation, exit: Exit, now: Now, out: &mut Out) {
+        let left = self
+            .leaving
+            .iter()
+            .position(|leaving| leaving.worker.generation == generation);
+        if let Some(place) = left {
+            let leaving = self.leaving.remove(place);
+            let worker = leaving.worker.name();
+            out.note(match leaving.why {
+                Farewell::Stopped => Note::Left { worker, exit },
+                Farewell::Replaced | Farewell::Abandoned => Note::Drained {
+                    worker,
+                    exit,
+                    after: now.since(leaving.since),
+                },
+            });
+            return;
+        }
+        match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Steady { current } if current.worker.generation == generation => {
+                self.serving_died(&current, exit, now, out);
+            }
+            Phase::Swapping {
+                current: Some(current),
+                next,
+            } if current.worker.generation == generation => {
+                self.died_beside_candidate(&current, next, exit, now, out);
+            }
+            Phase::Swapping { current, next } if next.step.is(generation) => {
+                self.candidate_exited(current, next, exit, now, out);
+            }
+            phase @ (Phase::New
+            | Phase::Steady { .. }
+            | Phase::Swapping { .. }
+            | Phase::Stopping(_)
+            | Phase::Finished) => self.phase = phase,
+        }
+    }
+
+    fn said(&mut self, generation: Generation, word: Word, now: Now, out: &mut Out) {
+        match &mut self.phase {
+            Phase::Steady { current } if current.worker.generation == generation => {
+                if let Word::Status(text) = word {
+                    current.worker.words = Some(text);
+                }
+            }
+            Phase::Swapping {
+                current: Some(current),
+                ..
+            } if current.worker.generation == generation => {
+                if let Word::Status(text) = word {
+                    current.worker.words = Some(text);
+                }
+            }
+            Phase::Swapping { next, .. } if next.step.is(generation) => match word {
+                Word::Status(text) => {
+                    if let Some(worker) = next.step.worker_mut() {
+                        worker.words = Some(text);
+                    }
+                }
+                Word::Extend(more) => next.step.extend(more.min(LONGEST_WORKER_EXTENSION), now),
+                Word::Ready if self.policy.readiness.accepts_notify() => self.ready(now, out),
+                Word::Ready => {}
+                Word::FoundReady => self.ready(now, out),
+                Word::Broken(text) => self.candidate_broken(text, now, out),
+            },
+            // Words of the dead, of those who leave and of strangers mean nothing.
+            Phase::New
+            | Phase::Steady { .. }
+            | Phase::Swapping { .. }
+            | Phase::Stopping(_)
+            | Phase::Finished => {}
+        }
+    }
+
+    fn gone(&mut self, requester: Requester) {
+        let forget = |requests: &mut Vec<Request>| {
+            for request in requests
+                .iter_mut()
+                .filter(|r| r.requester == Some(requester))
+            {
+                // The request stands: going away changes nothing but who is told.
+                request.requester = None;
+            }
+        };
+        forget(&mut self.again);
+        match &mut self.phase {
+            Phase::Swapping { next, .. } => forget(&mut next.requests),
+            Phase::Stopping(stopping) => stopping.requesters.retain(|other| *other != requester),
+            Phase::New | Phase::Steady { .. } | Phase::Finished => {}
+        }
+    }
+
+    /// A pause before the serving generation's successor starts: none for the first death.
+    pub(super) fn pause_after_death(&mut self, lived: Duration) -> Duration {
+        if lived >= STEADY_AGE {
+            self.deaths = 0;
+        }
+        let pause = match self.deaths {
+            0 => Duration::ZERO,
+            deaths => super::policy::pause_after(deaths, self.policy.interval),
+        };
+        self.deaths = self.deaths.saturating_add(1);
+        self.history.deaths = self.history.deaths.saturating_add(1);
+        pause
+    }
+}
+
+impl Step {
+    /// The worker asked for more time (EXTEND_TIMEOUT_USEC): only ever later, never sooner.
+    fn extend(&mut self, more: Duration, now: Now) {
+        match self {
+            Self::Executing { timeout_at, .. } | Self::Booting { timeout_at, .. } => {
+                *timeout_at = timeout_at.map(|moment| moment.max(now.after(more)));
+            }
+            Self::Forking { .. } | Self::Trial { .. } | Self::Pausing { .. } => {}
+        }
+    }
+}
+
+/// The first candidate, and every other, begins without failures.
+impl Candidate {
+    pub(super) const fn new(reason: Reason, step: Step, requests: Vec<Request>) -> Self {
+        Self {
+            reason,
+            step,
+            failures: 0,
+            tries: 0,
+            requests,
+        }
+    }
+}

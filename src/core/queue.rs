@@ -1,0 +1,178 @@
+//! Requests for a reload: which swap is whose, who waits for the next one, what systemd hears.
+
+use super::action::{Action, Telling};
+use super::clock::Now;
+use super::machine::{Announced, Machine, Phase, Standing};
+use super::note::Note;
+use super::out::Out;
+use super::request::{Origin, Request, Verdict};
+use super::worker::{Candidate, Reason, Serving, Step};
+use crate::protocol::generation::Generation;
+
+/// What `--enable-auto-restart` asks for.
+pub(super) const TIMER_REQUEST: Request = Request {
+    requester: None,
+    origin: Origin::Timer,
+    only_if: None,
+};
+
+impl Machine {
+    pub(super) fn start(&mut self, now: Now, out: &mut Out) {
+        match self.phase {
+            Phase::New => self.begin(None, Reason::First, Vec::new(), now, out),
+            // A second Start means nothing.
+            Phase::Steady { .. }
+            | Phase::Swapping { .. }
+            | Phase::Stopping(_)
+            | Phase::Finished => {}
+        }
+    }
+
+    pub(super) fn reload(&mut self, request: Request, now: Now, out: &mut Out) {
+        let serving = self.serving_generation();
+        if request.only_if.is_some() && request.only_if != serving {
+            out.answer(&[request], &Verdict::OtherGeneration { serving });
+            return;
+        }
+        match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::Steady { current } => {
+                out.note(Note::ReloadAsked {
+                    origin: request.origin,
+                    queued: false,
+                });
+                self.begin(Some(current), Reason::Reload, vec![request], now, out);
+            }
+            Phase::Swapping {
+                current,
+                next:
+                    Candidate {
+                        step: Step::Pausing { .. },
+                        requests,
+                        reason,
+                        failures,
+                        ..
+                    },
+            } => {
+                // No exec has happened yet for the next attempt, so this request joins it; and
+                // whoever asks again has changed something: no reason to pause any longer.
+                out.note(Note::ReloadAsked {
+                    origin: request.origin,
+                    queued: false,
+                });
+                let mut requests = requests;
+                join(&mut requests, request);
+                self.announce(&requests, out);
+                let step = self.spawn(out);
+                let next = Candidate {
+                    reason,
+                    step,
+                    failures,
+                    tries: 0,
+                    requests,
+                };
+                self.phase = Phase::Swapping { current, next };
+            }
+            phase @ (Phase::Swapping { .. } | Phase::New) => {
+                out.note(Note::ReloadAsked {
+                    origin: request.origin,
+                    queued: true,
+                });
+                self.phase = phase;
+                join(&mut self.again, request);
+            }
+            phase @ (Phase::Stopping(_) | Phase::Finished) => {
+                self.phase = phase;
+                out.answer(&[request], &Verdict::Stopping);
+            }
+        }
+    }
+
+    /// Begins the swap that waited for its turn, if one did.
+    pub(super) fn begin_queued(&mut self, now: Now, out: &mut Out) {
+        if self.again.is_empty() {
+            return;
+        }
+        let Phase::Steady { current } = &self.phase else {
+            return;
+        };
+        let serving = current.worker.generation;
+        let (wanted, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|request| request.only_if.is_none_or(|only| only == serving));
+        out.answer(
+            &refused,
+            &Verdict::OtherGeneration {
+                serving: Some(serving),
+            },
+        );
+        if !wanted.is_empty() {
+            let current = current.clone();
+            self.begin(Some(current), Reason::Reload, wanted, now, out);
+        }
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        current: Option<Serving>,
+        reason: Reason,
+        requests: Vec<Request>,
+        _now: Now,
+        out: &mut Out,
+    ) {
+        self.announce(&requests, out);
+        let step = self.spawn(out);
+        self.phase = Phase::Swapping {
+            current,
+            next: Candidate::new(reason, step, requests),
+        };
+    }
+
+    /// Tells systemd that a reload begins, where it has to hear it.
+    pub(super) fn announce(&mut self, requests: &[Request], out: &mut Out) {
+        if self.announced == Announced::Nothing
+            && self.standing == Standing::Active
+            && requests.iter().any(|request| request.origin.announces())
+        {
+            self.announced = Announced::Reloading;
+            out.tell(Telling::Reloading);
+        }
+    }
+
+    /// The other half of [`announce`](Self::announce), and the first READY=1.
+    pub(super) fn conclude(&mut self, out: &mut Out) {
+        if self.announced == Announced::Reloading {
+            self.announced = Announced::Nothing;
+            out.tell(Telling::Ready);
+        }
+    }
+
+    pub(super) fn spawn(&mut self, out: &mut Out) -> Step {
+        let generation = self.newest.map_or(Generation::FIRST, Generation::next);
+        self.newest = Some(generation);
+        out.act(Action::Spawn(generation));
+        Step::Forking { generation }
+    }
+
+    /// The generation that serves, if one does.
+    #[must_use]
+    pub const fn serving_generation(&self) -> Option<Generation> {
+        match &self.phase {
+            Phase::Steady { current }
+            | Phase::Swapping {
+                current: Some(current),
+                ..
+            } => Some(current.worker.generation),
+            Phase::New
+            | Phase::Swapping { current: None, .. }
+            | Phase::Stopping(_)
+            | Phase::Finished => None,
+        }
+    }
+}
+
+/// Adds a request. Those that nobody waits for are alike, so a thousand SIGHUPs are one.
+pub(super) fn join(requests: &mut Vec<Request>, request: Request) {
+    if request.requester.is_some() || !requests.contains(&request) {
+        requests.push(request);
+    }
+}

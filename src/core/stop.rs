@@ -1,0 +1,181 @@
+//! The end: everybody is told to leave, and killed when the time is up.
+
+use super::action::{Action, Outcome, Telling};
+use super::clock::Now;
+use super::event::StopBy;
+use super::failure::Failure;
+use super::machine::{Announced, Machine, Phase};
+use super::note::{Note, Overstay};
+use super::out::Out;
+use super::request::{Requester, Verdict};
+use super::worker::{Farewell, Kill, Leaving, Step};
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// We were told to stop, or the start failed.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping {
+    pub(super) by: StopBy,
+    /// What the workers got.
+    pub(super) signal: Signal,
+    /// When those who are left are killed.
+    pub(super) kill: Kill,
+    /// A fork that was asked for and has not been answered yet.
+    pub(super) forking: Option<Generation>,
+    /// Who waits for the end.
+    pub(super) requesters: Vec<Requester>,
+    pub(super) outcome: Outcome,
+}
+
+impl Machine {
+    pub(super) fn stop(
+        &mut self,
+        requester: Option<Requester>,
+        by: StopBy,
+        now: Now,
+        out: &mut Out,
+    ) {
+        let (workers, forking, requests) = match std::mem::replace(&mut self.phase, Phase::New) {
+            Phase::New => (Vec::new(), None, Vec::new()),
+            Phase::Steady { current } => (vec![current.worker], None, Vec::new()),
+            Phase::Swapping { current, next } => {
+                let mut workers: Vec<_> =
+                    current.map(|current| current.worker).into_iter().collect();
+                let mut forking = None;
+                match next.step {
+                    Step::Forking { generation } => forking = Some(generation),
+                    Step::Executing { worker, .. }
+                    | Step::Booting { worker, .. }
+                    | Step::Trial { worker, .. } => workers.push(worker),
+                    Step::Pausing { .. } => {}
+                }
+                (workers, forking, next.requests)
+            }
+            Phase::Stopping(mut stopping) => {
+                stopping.requesters.extend(requester);
+                let impatient = stopping.by == StopBy::Interrupt && by == StopBy::Interrupt;
+                if impatient {
+                    stopping.kill = Kill::Done;
+                }
+                stopping.by = by;
+                self.phase = Phase::Stopping(stopping);
+                if impatient {
+                    self.kill_everybody(Overstay::Impatience, out);
+                }
+                return;
+            }
+            Phase::Finished => {
+                self.phase = Phase::Finished;
+                out.answer_stop(requester);
+                return;
+            }
+        };
+        let signal = match by {
+            StopBy::Terminate => self.policy.signal_on_term,
+            StopBy::Interrupt => Signal::TERM,
+        };
+        for worker in workers {
+            self.leaving.push(Leaving {
+                worker,
+                why: Farewell::Stopped,
+                since: now,
+                kill: Kill::Never,
+            });
+        }
+        let names = self
+            .leaving
+            .iter()
+            .map(|leaving| leaving.worker.name())
+            .collect();
+        out.note(Note::Stopping {
+            by,
+            signal,
+            workers: names,
+        });
+        self.announced = Announced::Nothing;
+        out.tell(Telling::Stopping);
+        for leaving in &mut self.leaving {
+            leaving.why = Farewell::Stopped;
+            // Those who drain already are told as well: --signal-on-term may mean "faster".
+            if leaving.kill != Kill::Done {
+                out.act(Action::Signal(leaving.worker.generation, signal));
+            }
+        }
+        out.answer(&requests, &Verdict::Stopping);
+        out.answer(&std::mem::take(&mut self.again), &Verdict::Stopping);
+        self.phase = Phase::Stopping(Stopping {
+            by,
+            signal,
+            kill: Kill::after(self.policy.stop_timeout, now),
+            forking,
+            requesters: requester.into_iter().collect(),
+            outcome: Outcome::Stopped,
+        });
+    }
+
+    /// The first generation failed for good: nothing serves, so the program ends, and systemd's
+    /// Restart= and start limits see a failure.
+    pub(super) fn give_up(&mut self, failure: Failure, now: Now, out: &mut Out) {
+        out.note(Note::GivingUp(failure));
+        self.phase = Phase::Stopping(Stopping {
+            by: StopBy::Terminate,
+            signal: self.policy.signal_on_term,
+            kill: Kill::after(self.policy.stop_timeout, now),
+            forking: None,
+            requesters: Vec::new(),
+            outcome: Outcome::NeverServed,
+        });
+    }
+
+    pub(super) fn stopping_tick(&mut self, now: Now, out: &mut Out) {
+        let Phase::Stopping(stopping) = &mut self.phase else {
+            return;
+        };
+        if let Kill::At { moment, patience } = stopping.kill {
+            if moment <= now {
+                stopping.kill = Kill::Done;
+                self.kill_everybody(Overstay::Stop(patience), out);
+            }
+        }
+    }
+
+    fn kill_everybody(&mut self, limit: Overstay, out: &mut Out) {
+        for leaving in self
+            .leaving
+            .iter_mut()
+            .filter(|leaving| leaving.kill != Kill::Done)
+        {
+            leaving.kill = Kill::Done;
+            out.note(Note::Overstayed {
+                worker: leaving.worker.name(),
+                limit,
+            });
+            out.act(Action::Kill(leaving.worker.generation));
+        }
+    }
+
+    /// Ends the program once the last worker is gone.
+    pub(super) fn finish_if_alone(&mut self, out: &mut Out) {
+        let Phase::Stopping(stopping) = &mut self.phase else {
+            return;
+        };
+        if !self.leaving.is_empty() || stopping.forking.is_some() {
+            return;
+        }
+        for requester in std::mem::take(&mut stopping.requesters) {
+            out.answer_stop(Some(requester));
+        }
+        let outcome = stopping.outcome;
+        out.note(Note::Exiting);
+        out.act(Action::Finish(outcome));
+        self.phase = Phase::Finished;
+    }
+}
+
+impl Out {
+    fn answer_stop(&mut self, requester: Option<Requester>) {
+        if let Some(requester) = requester {
+            self.act(Action::Answer(requester, Verdict::Stopped));
+        }
+    }
+}

@@ -1,0 +1,649 @@
+//! The machine's life in readable stories: given this state, these events, expect these actions.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::*;
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// One attempt, one second, no trial, nobody is ever killed.
+pub(super) fn policy() -> Policy {
+    Policy {
+        readiness: Readiness::Auto,
+        interval: Duration::from_secs(1),
+        start_timeout: Some(Duration::from_secs(90)),
+        attempts: Attempts::AtMost(NonZeroU32::MIN),
+        kill_old_delay: Duration::ZERO,
+        drain_timeout: None,
+        stop_timeout: None,
+        max_draining: None,
+        signal_on_hup: Signal::TERM,
+        signal_on_term: Signal::TERM,
+        auto_restart: None,
+        sockets: 2,
+    }
+}
+
+const fn at(millis: u64) -> Now {
+    Now::at(Duration::from_millis(millis))
+}
+
+fn generation(number: u64) -> Generation {
+    (1..number).fold(Generation::FIRST, |generation, _| generation.next())
+}
+
+fn pid(number: u64) -> i32 {
+    4000 + i32::try_from(number).expect("small")
+}
+
+fn forked(number: u64) -> Event {
+    Event::Forked {
+        generation: generation(number),
+        pid: pid(number),
+    }
+}
+
+fn executed(number: u64) -> Event {
+    Event::Executed {
+        generation: generation(number),
+    }
+}
+
+fn said(number: u64, word: Word) -> Event {
+    Event::Said {
+        generation: generation(number),
+        word,
+    }
+}
+
+fn exited(number: u64, exit: Exit) -> Event {
+    Event::Exited {
+        generation: generation(number),
+        exit,
+    }
+}
+
+fn asked_by(requester: u64) -> Event {
+    Event::Reload(Request {
+        requester: Some(Requester(requester)),
+        origin: Origin::ControlProcess,
+        only_if: None,
+    })
+}
+
+const HANGUP: Event = Event::Reload(Request {
+    requester: None,
+    origin: Origin::Hangup,
+    only_if: None,
+});
+
+/// A machine whose first generation serves since moment 0.
+fn serving(policy: Policy) -> Machine {
+    let mut machine = Machine::new(policy);
+    for event in [
+        Event::Start,
+        forked(1),
+        executed(1),
+        said(1, Word::FoundReady),
+    ] {
+        machine.step(event, at(0));
+    }
+    assert_eq!(machine.serving_generation(), Some(generation(1)));
+    machine
+}
+
+/// The actions of a step but for the log lines and the STATUS.
+fn deeds(machine: &mut Machine, event: Event, now: Now) -> Vec<Action> {
+    let mut actions = machine.step(event, now);
+    actions.retain(|action| {
+        !matches!(
+            action,
+            Action::Note(_) | Action::Tell(Telling::Status(_) | Telling::Extend(_))
+        )
+    });
+    actions
+}
+
+fn status(machine: &mut Machine, event: Event, now: Now) -> Option<String> {
+    machine
+        .step(event, now)
+        .into_iter()
+        .rev()
+        .find_map(|action| match action {
+            Action::Tell(Telling::Status(text)) => Some(text),
+            _ => None,
+        })
+}
+
+fn verdict(actions: &[Action]) -> Vec<(u64, String)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Answer(Requester(who), verdict) => Some((*who, verdict.to_string())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_first_generation_is_ready_after_the_interval() {
+    let mut machine = Machine::new(policy());
+    assert_eq!(
+        deeds(&mut machine, Event::Start, at(0)),
+        [Action::Spawn(generation(1))]
+    );
+    assert_eq!(deeds(&mut machine, forked(1), at(1)), []);
+    assert_eq!(deeds(&mut machine, executed(1), at(2)), []);
+    assert_eq!(machine.deadline(), Some(at(1002)));
+    assert_eq!(deeds(&mut machine, Event::Tick, at(1001)), []);
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(1002)),
+        [Action::Tell(Telling::Ready)]
+    );
+    assert_eq!(machine.deadline(), None, "idle means no timer");
+}
+
+#[test]
+fn ready_from_the_worker_cuts_the_interval_short() {
+    let mut machine = Machine::new(policy());
+    machine.step(Event::Start, at(0));
+    machine.step(forked(1), at(0));
+    assert_eq!(
+        deeds(&mut machine, said(1, Word::Ready), at(5)),
+        [Action::Tell(Telling::Ready)]
+    );
+}
+
+#[test]
+fn under_alive_ready_from_the_worker_means_nothing() {
+    let mut machine = Machine::new(Policy {
+        readiness: Readiness::Alive,
+        ..policy()
+    });
+    machine.step(Event::Start, at(0));
+    machine.step(forked(1), at(0));
+    machine.step(executed(1), at(0));
+    assert_eq!(deeds(&mut machine, said(1, Word::Ready), at(5)), []);
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(1000)),
+        [Action::Tell(Telling::Ready)]
+    );
+}
+
+#[test]
+fn a_reload_swaps_and_only_then_tells_the_old_one_to_stop() {
+    let mut machine = serving(policy());
+    assert_eq!(
+        deeds(&mut machine, asked_by(7), at(10_000)),
+        [Action::Spawn(generation(2))]
+    );
+    machine.step(forked(2), at(10_000));
+    machine.step(executed(2), at(10_001));
+    let actions = deeds(&mut machine, said(2, Word::Ready), at(10_050));
+    assert_eq!(
+        actions,
+        [
+            Action::Signal(generation(1), Signal::TERM),
+            Action::Answer(Requester(7), Verdict::Serving(generation(2))),
+        ],
+        "a control process's reload is not announced"
+    );
+    assert_eq!(
+        status(&mut machine, exited(1, Exit::Status(0)), at(11_000)).as_deref(),
+        Some("serving generation 2 (pid 4002) on 2 sockets")
+    );
+}
+
+#[test]
+fn a_failed_reload_keeps_the_old_one_and_says_why() {
+    let mut machine = serving(policy());
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    machine.step(executed(2), at(1));
+    machine.step(
+        said(2, Word::Status("cannot open the database".into())),
+        at(100),
+    );
+    let actions = deeds(&mut machine, exited(2, Exit::Status(3)), at(312));
+    assert_eq!(
+        verdict(&actions),
+        [(
+            7,
+            "generation 2 failed: exited with status 3 after 312 ms, before it was ready \
+             (it said: cannot open the database); generation 1 keeps serving"
+                .to_owned()
+        )]
+    );
+    assert_eq!(actions.len(), 1, "nobody is told to stop: {actions:?}");
+    let snapshot = machine.snapshot();
+    assert!(!snapshot.swapping);
+    assert_eq!(
+        snapshot.last_failure.map(|failure| failure.generation),
+        Some(generation(2))
+    );
+}
+
+#[test]
+fn a_hangup_is_announced_and_concluded_also_when_the_swap_fails() {
+    let mut machine = serving(policy());
+    assert_eq!(
+        deeds(&mut machine, HANGUP, at(0)),
+        [
+            Action::Tell(Telling::Reloading),
+            Action::Spawn(generation(2))
+        ]
+    );
+    let text = "executing /srv/app: No such file or directory".to_owned();
+    let failed = Event::NotStarted {
+        generation: generation(2),
+        text,
+        errno: 2,
+    };
+    assert_eq!(
+        deeds(&mut machine, failed, at(1)),
+        [Action::Tell(Telling::Ready)]
+    );
+}
+
+#[test]
+fn requests_during_a_swap_are_neither_lost_nor_stacked() {
+    let mut machine = serving(policy());
+    machine.step(asked_by(1), at(0));
+    machine.step(forked(2), at(0));
+    for requester in 2..5 {
+        assert_eq!(deeds(&mut machine, asked_by(requester), at(100)), []);
+    }
+    let actions = deeds(&mut machine, said(2, Word::Ready), at(700));
+    assert_eq!(
+        actions,
+        [
+            Action::Signal(generation(1), Signal::TERM),
+            Action::Spawn(generation(3)),
+            Action::Answer(Requester(1), Verdict::Serving(generation(2))),
+        ],
+        "the exec of generation 3 comes after the last request, and it is the only one"
+    );
+    machine.step(forked(3), at(701));
+    let actions = deeds(&mut machine, said(3, Word::Ready), at(1400));
+    assert_eq!(verdict(&actions).len(), 3);
+}
+
+#[test]
+fn b1_a_second_hangup_does_not_cut_the_interval_short() {
+    let mut machine = serving(policy());
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(executed(2), at(0));
+    assert_eq!(deeds(&mut machine, HANGUP, at(300)), []);
+    let actions = deeds(&mut machine, exited(2, Exit::Status(1)), at(600));
+    assert_eq!(
+        actions,
+        [
+            Action::Tell(Telling::Ready),
+            Action::Tell(Telling::Reloading),
+            Action::Spawn(generation(3))
+        ],
+        "the old one was not told to stop; the second request gets its own try"
+    );
+}
+
+#[test]
+fn b5_a_death_on_trial_keeps_the_old_one() {
+    let mut machine = serving(Policy {
+        kill_old_delay: Duration::from_secs(5),
+        ..policy()
+    });
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    assert_eq!(deeds(&mut machine, said(2, Word::Ready), at(100)), []);
+    let actions = deeds(&mut machine, exited(2, Exit::Status(1)), at(2600));
+    assert_eq!(
+        verdict(&actions),
+        [(
+            7,
+            "generation 2 failed: exited with status 1 2.5 s after it was ready, while on trial; \
+             generation 1 keeps serving"
+                .to_owned()
+        )]
+    );
+    assert_eq!(machine.serving_generation(), Some(generation(1)));
+}
+
+#[test]
+fn a_trial_that_is_passed_ends_in_a_swap() {
+    let mut machine = serving(Policy {
+        kill_old_delay: Duration::from_secs(5),
+        ..policy()
+    });
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(100));
+    assert_eq!(machine.deadline(), Some(at(5100)));
+    let actions = deeds(&mut machine, Event::Tick, at(5100));
+    assert_eq!(
+        actions,
+        [
+            Action::Signal(generation(1), Signal::TERM),
+            Action::Answer(Requester(7), Verdict::Serving(generation(2))),
+        ]
+    );
+}
+
+#[test]
+fn a_candidate_that_is_never_ready_is_told_to_go_and_killed_after_its_grace() {
+    let mut machine = serving(Policy {
+        readiness: Readiness::Notify,
+        start_timeout: Some(Duration::from_secs(3)),
+        ..policy()
+    });
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    machine.step(executed(2), at(0));
+    let actions = deeds(&mut machine, Event::Tick, at(3000));
+    assert_eq!(actions[0], Action::Signal(generation(2), Signal::TERM));
+    assert_eq!(
+        verdict(&actions),
+        [(
+            7,
+            "generation 2 failed: not ready after 3 s; generation 1 keeps serving".to_owned()
+        )]
+    );
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(13_000)),
+        [Action::Kill(generation(2))]
+    );
+}
+
+#[test]
+fn the_worker_can_extend_its_start() {
+    let mut machine = serving(Policy {
+        readiness: Readiness::Notify,
+        start_timeout: Some(Duration::from_secs(3)),
+        ..policy()
+    });
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(executed(2), at(0));
+    machine.step(said(2, Word::Extend(Duration::from_secs(10))), at(1000));
+    assert_eq!(deeds(&mut machine, Event::Tick, at(10_999)), []);
+    assert_eq!(
+        deeds(&mut machine, said(2, Word::Ready), at(10_999)).len(),
+        2
+    );
+}
+
+#[test]
+fn attempts_pause_longer_each_time() {
+    let mut machine = serving(Policy {
+        attempts: Attempts::Unlimited,
+        ..policy()
+    });
+    machine.step(HANGUP, at(0));
+    let mut now = 0;
+    for (number, pause) in [(2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 30), (8, 30)] {
+        machine.step(forked(number), at(now));
+        machine.step(exited(number, Exit::Status(1)), at(now));
+        assert_eq!(machine.snapshot().newest, Some(generation(number)));
+        now += pause * 1000;
+        assert_eq!(deeds(&mut machine, Event::Tick, at(now - 1)), []);
+        let actions = deeds(&mut machine, Event::Tick, at(now));
+        assert_eq!(actions, [Action::Spawn(generation(number + 1))]);
+    }
+}
+
+#[test]
+fn the_first_generation_that_cannot_start_ends_the_program() {
+    let mut machine = Machine::new(policy());
+    machine.step(Event::Start, at(0));
+    machine.step(forked(1), at(0));
+    let actions = deeds(&mut machine, exited(1, Exit::Status(1)), at(10));
+    assert_eq!(actions, [Action::Finish(Outcome::NeverServed)]);
+    assert!(machine.is_finished());
+}
+
+#[test]
+fn a_serving_generation_that_dies_is_replaced_at_once_then_with_pauses() {
+    let mut machine = serving(policy());
+    let killed = Exit::Killed {
+        signal: Signal::KILL,
+        core: false,
+    };
+    assert_eq!(
+        deeds(&mut machine, exited(1, killed), at(5000)),
+        [Action::Spawn(generation(2))]
+    );
+    machine.step(forked(2), at(5000));
+    machine.step(said(2, Word::Ready), at(5100));
+    assert_eq!(
+        deeds(&mut machine, exited(2, killed), at(5200)),
+        [],
+        "not a fork storm"
+    );
+    assert_eq!(machine.deadline(), Some(at(6200)));
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(6200)),
+        [Action::Spawn(generation(3))]
+    );
+}
+
+#[test]
+fn a_replacement_is_tried_whatever_attempts_says() {
+    let mut machine = serving(policy());
+    machine.step(exited(1, Exit::Status(1)), at(0));
+    machine.step(forked(2), at(0));
+    machine.step(exited(2, Exit::Status(1)), at(10));
+    assert!(!machine.is_finished());
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(1010)),
+        [Action::Spawn(generation(3))]
+    );
+}
+
+#[test]
+fn the_serving_one_dies_during_a_trial_and_the_candidate_takes_over() {
+    let mut machine = serving(Policy {
+        kill_old_delay: Duration::from_secs(5),
+        ..policy()
+    });
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(100));
+    let actions = deeds(&mut machine, exited(1, Exit::Status(1)), at(200));
+    assert_eq!(
+        actions,
+        [Action::Answer(
+            Requester(7),
+            Verdict::Serving(generation(2))
+        )]
+    );
+}
+
+#[test]
+fn a_drain_that_takes_too_long_ends_in_a_kill() {
+    let mut machine = serving(Policy {
+        drain_timeout: Some(Duration::from_secs(2)),
+        ..policy()
+    });
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(100));
+    assert_eq!(machine.deadline(), Some(at(2100)));
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(2100)),
+        [Action::Kill(generation(1))]
+    );
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(9000)),
+        [],
+        "and is killed once"
+    );
+}
+
+#[test]
+fn too_many_draining_generations_cost_the_oldest_its_life() {
+    let mut machine = serving(Policy {
+        max_draining: Some(1),
+        ..policy()
+    });
+    for number in 2..4 {
+        machine.step(HANGUP, at(0));
+        machine.step(forked(number), at(0));
+        let actions = deeds(&mut machine, said(number, Word::Ready), at(100));
+        assert_eq!(actions.contains(&Action::Kill(generation(1))), number == 3);
+    }
+}
+
+#[test]
+fn a_stop_tells_everybody_and_waits_for_them() {
+    let mut machine = serving(policy());
+    machine.step(asked_by(7), at(0));
+    machine.step(forked(2), at(0));
+    let stop = Event::Stop {
+        requester: Some(Requester(8)),
+        by: StopBy::Terminate,
+    };
+    assert_eq!(
+        deeds(&mut machine, stop, at(1)),
+        [
+            Action::Tell(Telling::Stopping),
+            Action::Signal(generation(1), Signal::TERM),
+            Action::Signal(generation(2), Signal::TERM),
+            Action::Answer(Requester(7), Verdict::Stopping),
+        ]
+    );
+    assert_eq!(
+        deeds(&mut machine, HANGUP, at(2)),
+        [],
+        "nothing starts any more"
+    );
+    machine.step(exited(2, Exit::Status(0)), at(3));
+    assert_eq!(
+        deeds(&mut machine, exited(1, Exit::Status(0)), at(4)),
+        [
+            Action::Answer(Requester(8), Verdict::Stopped),
+            Action::Finish(Outcome::Stopped)
+        ]
+    );
+}
+
+#[test]
+fn a_stop_that_takes_too_long_ends_in_a_kill() {
+    let mut machine = serving(Policy {
+        stop_timeout: Some(Duration::from_secs(2)),
+        ..policy()
+    });
+    machine.step(
+        Event::Stop {
+            requester: None,
+            by: StopBy::Terminate,
+        },
+        at(0),
+    );
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(2000)),
+        [Action::Kill(generation(1))]
+    );
+}
+
+#[test]
+fn a_second_interrupt_kills_at_once() {
+    let mut machine = serving(policy());
+    let interrupt = Event::Stop {
+        requester: None,
+        by: StopBy::Interrupt,
+    };
+    machine.step(interrupt.clone(), at(0));
+    assert_eq!(
+        deeds(&mut machine, interrupt, at(1)),
+        [Action::Kill(generation(1))]
+    );
+}
+
+#[test]
+fn if_generation_is_a_compare_and_swap() {
+    let mut machine = serving(policy());
+    let only = |number| {
+        Event::Reload(Request {
+            requester: Some(Requester(9)),
+            origin: Origin::Client,
+            only_if: Some(generation(number)),
+        })
+    };
+    let other = Verdict::OtherGeneration {
+        serving: Some(generation(1)),
+    };
+    assert_eq!(
+        deeds(&mut machine, only(3), at(0)),
+        [Action::Answer(Requester(9), other)]
+    );
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    assert_eq!(
+        deeds(&mut machine, only(1), at(0)),
+        [],
+        "it waits for its turn"
+    );
+    let actions = deeds(&mut machine, said(2, Word::Ready), at(0));
+    let other = Verdict::OtherGeneration {
+        serving: Some(generation(2)),
+    };
+    assert!(
+        actions.contains(&Action::Answer(Requester(9), other)),
+        "and is judged again then"
+    );
+    assert!(!machine.snapshot().swapping);
+}
+
+#[test]
+fn systemd_is_asked_for_more_time_while_it_waits() {
+    let mut machine = serving(Policy {
+        readiness: Readiness::Notify,
+        ..policy()
+    });
+    let extends = |actions: Vec<Action>| {
+        actions
+            .iter()
+            .any(|action| matches!(action, Action::Tell(Telling::Extend(_))))
+    };
+    assert!(extends(machine.step(asked_by(1), at(0))));
+    machine.step(forked(2), at(0));
+    assert_eq!(machine.deadline(), Some(at(10_000)));
+    assert!(extends(machine.step(Event::Tick, at(10_000))));
+    machine.step(said(2, Word::Ready), at(10_001));
+    assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn the_automatic_restart_waits_for_the_drained_but_not_for_ever() {
+    let mut machine = serving(Policy {
+        auto_restart: Some(Duration::from_secs(60)),
+        ..policy()
+    });
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(60_000)),
+        [Action::Spawn(generation(2))]
+    );
+    machine.step(forked(2), at(60_000));
+    machine.step(said(2, Word::Ready), at(60_000));
+    assert_eq!(
+        machine.deadline(),
+        Some(at(180_000)),
+        "generation 1 still drains"
+    );
+    machine.step(exited(1, Exit::Status(0)), at(70_000));
+    assert_eq!(machine.deadline(), Some(at(120_000)));
+}
+
+#[test]
+fn an_automatic_restart_that_fails_is_not_tried_again_at_once() {
+    let mut machine = serving(Policy {
+        auto_restart: Some(Duration::from_secs(60)),
+        ..policy()
+    });
+    machine.step(Event::Tick, at(60_000));
+    machine.step(forked(2), at(60_000));
+    let actions = deeds(&mut machine, exited(2, Exit::Status(1)), at(60_100));
+    assert_eq!(actions, [], "found by the laws: a fork storm");
+    assert_eq!(machine.deadline(), Some(at(120_100)));
+}

@@ -1,0 +1,90 @@
+//! What is due after every event: timers, the next swap in the queue, the end, the extension of
+//! systemd's patience, the STATUS.
+
+use super::action::{Action, Telling};
+use super::clock::Now;
+use super::machine::{Announced, Machine, Phase, Standing};
+use super::note::{Note, Overstay};
+use super::out::Out;
+use super::policy::{EXTENSION, EXTENSION_EVERY};
+use super::request::Origin;
+use super::worker::{Kill, Serving};
+
+impl Machine {
+    pub(super) fn tick(&mut self, now: Now, out: &mut Out) {
+        for leaving in &mut self.leaving {
+            if let Kill::At { moment, patience } = leaving.kill {
+                if moment <= now {
+                    leaving.kill = Kill::Done;
+                    let worker = leaving.worker.name();
+                    out.note(Note::Overstayed {
+                        worker,
+                        limit: Overstay::Drain(patience),
+                    });
+                    out.act(Action::Kill(worker.generation));
+                }
+            }
+        }
+        match &self.phase {
+            Phase::Steady { current } => {
+                if self
+                    .auto_restart_at(current)
+                    .is_some_and(|moment| moment <= now)
+                {
+                    self.reload(super::queue::TIMER_REQUEST, now, out);
+                }
+            }
+            Phase::Swapping { .. } => self.candidate_tick(now, out),
+            Phase::Stopping(_) => self.stopping_tick(now, out),
+            Phase::New | Phase::Finished => {}
+        }
+    }
+
+    /// After every event: the next swap in the queue, the end, the extension, the STATUS.
+    pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
+        self.begin_queued(now, out);
+        self.finish_if_alone(out);
+        if self.systemd_waits() {
+            if self.extend_at.is_none_or(|moment| moment <= now) {
+                out.tell(Telling::Extend(EXTENSION));
+                self.extend_at = Some(now.after(EXTENSION_EVERY));
+            }
+        } else {
+            self.extend_at = None;
+        }
+        let status = self.status_text();
+        if status != self.status {
+            out.tell(Telling::Status(status.clone()));
+            self.status = status;
+        }
+    }
+
+    /// Whether systemd has a timer running that counts against us.
+    fn systemd_waits(&self) -> bool {
+        match &self.phase {
+            Phase::New | Phase::Finished | Phase::Steady { .. } => false,
+            Phase::Swapping { next, .. } => {
+                self.standing == Standing::Starting
+                    || self.announced == Announced::Reloading
+                    || next
+                        .requests
+                        .iter()
+                        .any(|request| request.origin == Origin::ControlProcess)
+            }
+            Phase::Stopping(_) => true,
+        }
+    }
+
+    /// When the automatic restart is due: an interval after the last swap, once nobody drains;
+    /// after two intervals in any case (as start_server).
+    pub(super) fn auto_restart_at(&self, current: &Serving) -> Option<Now> {
+        let interval = self.policy.auto_restart?;
+        let forced = interval.saturating_mul(2);
+        let age = if self.leaving.is_empty() {
+            interval
+        } else {
+            forced
+        };
+        Some(current.settled.after(age))
+    }
+}
