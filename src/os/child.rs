@@ -1,0 +1,145 @@
+//! Starting a program: the parent half, with everything that the child needs
+//! prepared before fork. `after_fork` is the other half.
+//!
+//! std::process::Command cannot do this: LISTEN_PID must be the child's own pid,
+//! the signal mask must be given back, sockets must land on chosen numbers, and the
+//! loop must not block until exec has happened.
+#![expect(unsafe_code, reason = "fork")]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+pub use super::outcome::{Outcome, Stage, read_outcome};
+
+use super::after_fork::{ListenPid, Prepared, become_program, pointers};
+use super::signals::{AllBlocked, Original};
+use super::{fd, process};
+
+/// What to start, and with what.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    /// Paths to try in this order, as execvp(3) finds them in PATH; relative ones
+    /// start at `directory`.
+    pub programs: &'a [CString],
+    /// The arguments, the program's name first.
+    pub argv: &'a [CString],
+    /// The whole environment, `NAME=value` each.
+    pub env: &'a [CString],
+    /// Adds `LISTEN_PID=` with the child's pid.
+    pub with_listen_pid: bool,
+    /// Which socket goes to which number. No number may be a source of another entry.
+    pub sockets: &'a [(BorrowedFd<'a>, RawFd)],
+    /// Where to run; ours when there is none.
+    pub directory: Option<&'a CStr>,
+    /// The mask and dispositions to give back.
+    pub signals: &'a Original,
+    /// An open `cgroup.procs` to move into.
+    pub cgroup_procs: Option<BorrowedFd<'a>>,
+    /// What becomes standard output and error; ours when there is none.
+    pub stdout_stderr: Option<BorrowedFd<'a>>,
+}
+
+/// A child that was started; it may still fail to become its program.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid, for people and for messages; signals go through the pidfd.
+    pub pid: i32,
+    /// Readable when it has ended.
+    pub pidfd: OwnedFd,
+    /// Readable when [`read_outcome`] has an answer.
+    pub outcome: OwnedFd,
+}
+
+/// Starts a child. Returns as soon as it exists: what becomes of it is an event.
+/// The process must have a single thread ([`process::is_single_threaded`]).
+///
+/// # Errors
+/// `InvalidInput` when `sockets` cannot be placed in their order; `EAGAIN` and
+/// `ENOMEM` of fork(2); `EMFILE`; `EINVAL` when a number is beyond the limit.
+pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
+    let numbers = plan
+        .sockets
+        .iter()
+        .map(|(source, target)| (source.as_raw_fd(), *target));
+    if let Some(number) = collision(numbers) {
+        let reason = format!("descriptor {number} is needed twice");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let (outcome, report) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // So that no socket is placed over the way to report that it cannot be placed.
+    let is_target = |number| plan.sockets.iter().any(|(_, target)| *target == number);
+    let report = fd::move_out_of_the_way(report, is_target)?;
+    let mut slot = ListenPid::new();
+    let listen_pid = if plan.with_listen_pid {
+        ptr::from_mut(&mut slot)
+    } else {
+        ptr::null_mut()
+    };
+    let mut envp = pointers(plan.env.iter());
+    if plan.with_listen_pid {
+        envp.insert(0, listen_pid.cast_const().cast());
+    }
+    let prepared = Prepared {
+        programs: pointers(plan.programs.iter()),
+        argv: pointers(plan.argv.iter()),
+        envp,
+        listen_pid,
+        cgroup: plan.cgroup_procs.map(|fd| fd.as_raw_fd()),
+        output: plan.stdout_stderr.map(|fd| fd.as_raw_fd()),
+        sockets: plan.sockets,
+        directory: plan.directory.map_or(ptr::null(), CStr::as_ptr),
+        signals: plan.signals,
+        report: report.as_raw_fd(),
+    };
+    let pid = fork(&prepared)?;
+    let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid))?;
+    Ok(Child {
+        pid,
+        pidfd,
+        outcome,
+    })
+}
+
+fn fork(prepared: &Prepared<'_>) -> io::Result<i32> {
+    let blocked = AllBlocked::new();
+    // SAFETY: with one thread no lock is held by another; the child makes only
+    // async-signal-safe calls and never returns from `become_program`.
+    let pid = Errno::result(unsafe { libc::fork() });
+    if pid == Ok(0) {
+        // SAFETY: in the child; the strings, the slot and the descriptors behind
+        // `prepared` are borrowed by `spawn`, and the lists end with null.
+        unsafe { become_program(prepared) }
+    }
+    drop(blocked);
+    Ok(pid?)
+}
+
+/// Ends a child that cannot be supervised for want of a pidfd. Its number is still
+/// its own, because nobody else reaps it.
+fn abandon(pid: i32) {
+    let pid = nix::unistd::Pid::from_raw(pid);
+    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+    let _ = super::retry(|| nix::sys::wait::waitpid(pid, None));
+}
+
+/// The first number that cannot be placed: it is asked for twice, or putting
+/// something there would overwrite the source of another entry. Without a
+/// collision the entries can be placed one after the other in any order.
+pub fn collision(sockets: impl Iterator<Item = (RawFd, RawFd)> + Clone) -> Option<RawFd> {
+    let all = sockets.enumerate();
+    for (index, (_, target)) in all.clone() {
+        let mut others = all.clone().filter(|(other, _)| *other != index);
+        if others.any(|(_, (source, other))| source == target || other == target) {
+            return Some(target);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Real children, looked at from inside with /bin/sh.
+
+use super::*;
+use crate::os::process::{WaitStatus, try_wait};
+use crate::os::scratch::{self, Scratch};
+use nix::poll::{PollFd, PollFlags, poll};
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+
+fn strings(texts: &[&str]) -> Vec<CString> {
+    texts
+        .iter()
+        .map(|text| CString::new(*text).unwrap())
+        .collect()
+}
+
+/// Waits until `fd` has something to say; ten seconds are for ever here.
+fn wait_for(fd: &OwnedFd) {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(
+        poll(&mut fds, 10_000u16).unwrap(),
+        1,
+        "nothing within ten seconds"
+    );
+}
+
+fn outcome(child: &Child) -> Outcome {
+    wait_for(&child.outcome);
+    read_outcome(child.outcome.as_fd()).unwrap()
+}
+
+fn end(child: &Child) -> WaitStatus {
+    wait_for(&child.pidfd);
+    try_wait(child.pidfd.as_fd()).unwrap().unwrap()
+}
+
+/// A shell script as a plan, to be changed before it is run.
+struct Script {
+    programs: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    signals: Original,
+}
+
+impl Script {
+    fn new(text: &str) -> Self {
+        Script {
+            programs: strings(&["/bin/sh"]),
+            argv: strings(&["sh", "-c", text]),
+            env: strings(&["PATH=/usr/bin:/bin", "A=b c"]),
+            signals: Original::save(),
+        }
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        Plan {
+            programs: &self.programs,
+            argv: &self.argv,
+            env: &self.env,
+            with_listen_pid: false,
+            sockets: &[],
+            directory: None,
+            signals: &self.signals,
+            cgroup_procs: None,
+            stdout_stderr: None,
+        }
+    }
+}
+
+/// Runs a plan and answers what it printed.
+fn output(plan: &Plan<'_>) -> (Child, String) {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut plan = *plan;
+    plan.stdout_stderr = Some(write.as_fd());
+    let child = spawn(&plan).unwrap();
+    drop(write);
+    let mut text = String::new();
+    File::from(read).read_to_string(&mut text).unwrap();
+    assert_eq!(outcome(&child), Outcome::Execed);
+    assert_eq!(end(&child), WaitStatus::Exited(0), "{text}");
+    (child, text)
+}
+
+/// A pipe end at a high number, as the supervisor holds its sockets.
+fn held(fd: &OwnedFd) -> OwnedFd {
+    fd::duplicate_above(fd.as_fd(), 600).unwrap()
+}
+
+#[test]
+fn a_child_has_its_sockets_and_nothing_else() {
+    let _alone = scratch::inheritance();
+    // As at the supervisor's start: who started the tests may have left us something.
+    fd::close_on_exec_from(fd::FIRST).unwrap();
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (read, write) = (held(&read), held(&write));
+    let script = Script::new("echo x >&4; read line <&7; echo $line; ls /proc/$$/fd");
+    let mut plan = script.plan();
+    let sockets = [(read.as_fd(), 7), (write.as_fd(), 4)];
+    plan.sockets = &sockets;
+    let (_, text) = output(&plan);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines, ["x", "0", "1", "2", "4", "7"]);
+}
+
+#[test]
+fn a_socket_already_in_its_place_survives_exec() {
+    let _alone = scratch::inheritance();
+    let (_read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let write = held(&write);
+    let number = write.as_raw_fd();
+    let script = Script::new(&format!("readlink /proc/$$/fd/{number}"));
+    let mut plan = script.plan();
+    let sockets = [(write.as_fd(), number)];
+    plan.sockets = &sockets;
+    let (_, text) = output(&plan);
+    assert!(text.starts_with("pipe:"), "{text}");
+}
+
+#[test]
+fn listen_pid_is_the_childs_own_and_the_environment_is_exact() {
+    let script = Script::new("echo $LISTEN_PID $$; tr '\\0' '\\n' </proc/$$/environ");
+    let mut plan = script.plan();
+    plan.with_listen_pid = true;
+    let (child, text) = output(&plan);
+    let pid = child.pid;
+    let expected = format!("{pid} {pid}\nLISTEN_PID={pid}\nPATH=/usr/bin:/bin\nA=b c\n");
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn signals_are_as_they_were_and_sigpipe_is_default() {
+    let script = Script::new("exec grep -E '^Sig(Blk|Ign)' /proc/self/status");
+    // Blocked around the spawn only: the mask belongs to this thread.
+    let blocked = AllBlocked::new();
+    let (_, text) = output(&script.plan());
+    drop(blocked);
+    let set = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    assert_eq!(set("SigBlk:"), 0, "{text}");
+    assert_eq!(set("SigIgn:") & (1 << (libc::SIGPIPE - 1)), 0, "{text}");
+    for signal in (1..=64).filter(|signal| ![32, 33].contains(signal)) {
+        let ignored = set("SigIgn:") >> (signal - 1) & 1 == 1;
+        assert_eq!(ignored, script.signals.ignores(signal), "signal {signal}");
+    }
+}
+
+#[test]
+fn a_missing_program_fails_at_its_stage_and_is_no_exit_status() {
+    let mut script = Script::new("");
+    script.programs = strings(&["/nonexistent/a", "/dev/null/b"]);
+    let child = spawn(&script.plan()).unwrap();
+    let (stage, errno) = (Stage::Exec, libc::ENOENT);
+    assert_eq!(outcome(&child), Outcome::Failed { stage, errno });
+    assert_eq!(end(&child), WaitStatus::Exited(127));
+    assert_eq!(stage.to_string(), "executing");
+}
+
+#[test]
+fn permission_denied_is_remembered_but_a_later_candidate_wins() {
+    let dir = Scratch::new();
+    let denied = dir.path("denied");
+    std::fs::write(&denied, "").unwrap();
+    let denied = denied.to_str().unwrap();
+    let mut script = Script::new("exit 3");
+    script.programs = strings(&[denied, "/nonexistent"]);
+    let child = spawn(&script.plan()).unwrap();
+    let (stage, errno) = (Stage::Exec, libc::EACCES);
+    assert_eq!(outcome(&child), Outcome::Failed { stage, errno });
+    end(&child);
+    script.programs = strings(&[denied, "/bin/sh"]);
+    let child = spawn(&script.plan()).unwrap();
+    assert_eq!(outcome(&child), Outcome::Execed);
+    assert_eq!(end(&child), WaitStatus::Exited(3));
+}
+
+#[test]
+fn a_missing_directory_is_not_a_missing_program() {
+    let script = Script::new("pwd");
+    let mut plan = script.plan();
+    plan.directory = Some(c"/nonexistent");
+    let child = spawn(&plan).unwrap();
+    let (stage, errno) = (Stage::Directory, libc::ENOENT);
+    assert_eq!(outcome(&child), Outcome::Failed { stage, errno });
+    end(&child);
+    plan.directory = Some(c"/");
+    assert_eq!(output(&plan).1, "/\n");
+}
+
+#[test]
+fn a_cgroup_that_cannot_be_joined_is_reported() {
+    let script = Script::new("exit 0");
+    let mut plan = script.plan();
+    let read_only = File::open("/dev/null").unwrap();
+    plan.cgroup_procs = Some(read_only.as_fd());
+    let child = spawn(&plan).unwrap();
+    let (stage, errno) = (Stage::Cgroup, libc::EBADF);
+    assert_eq!(outcome(&child), Outcome::Failed { stage, errno });
+    end(&child);
+}
+
+#[test]
+fn sockets_that_would_overwrite_each_other_are_refused() {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let script = Script::new("");
+    let mut plan = script.plan();
+    let sockets = [(read.as_fd(), write.as_raw_fd()), (write.as_fd(), 500)];
+    plan.sockets = &sockets;
+    let error = spawn(&plan).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}
+
+/// dup2 one after the other on a table of numbers, as the child half does it.
+fn place(sockets: &[(RawFd, RawFd)]) -> HashMap<RawFd, RawFd> {
+    let mut table: HashMap<_, _> = sockets
+        .iter()
+        .map(|(source, _)| (*source, *source))
+        .collect();
+    for (source, target) in sockets {
+        let what = table[source];
+        table.insert(*target, what);
+    }
+    table
+}
+
+proptest! {
+    #[test]
+    fn without_a_collision_every_order_works(
+        sockets in prop::collection::vec((0..12, 0..12), 0..6).prop_flat_map(|sockets| {
+            Just(sockets).prop_shuffle()
+        })
+    ) {
+        if collision(sockets.iter().copied()).is_none() {
+            let table = place(&sockets);
+            for (source, target) in &sockets {
+                prop_assert_eq!(table[target], *source);
+            }
+        }
+    }
+
+    #[test]
+    fn sources_outside_of_the_targets_never_collide(
+        targets in prop::collection::hash_set(3..200, 0..20)
+    ) {
+        let free = (3..).filter(|number| !targets.contains(number));
+        let lifted = free.zip(targets.iter().copied());
+        prop_assert_eq!(collision(lifted), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! The room next to the kernel: thin, safe wrappers over system calls, and the
+//! only unsafe code of the crate. Nothing here knows a listener, a worker or a
+//! generation, and nothing of ours is imported.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`fd`] | descriptors: adopting inherited ones, close-on-exec, moving one up |
+//! | [`socket`] | sockets: what an unknown one is, and making new ones |
+//! | [`socket_file`] | unix listeners and the files they leave in a directory |
+//! | [`process`] | processes: pidfds, signals to them, their ends |
+//! | [`signals`] | our own signals: mask, dispositions, signalfd |
+//! | [`child`] | starting a program; the half after fork is in `after_fork` |
+//! | [`outcome`] | what a started child reports before it becomes its program |
+//! | [`datagram`] | notify datagrams, with descriptors and credentials |
+//! | [`epoll`] | waiting for all of the above |
+//! | [`clock`] | the one clock |
+//! | [`reason`] | why a call failed, in words |
+//!
+//! Two habits hold everywhere. A result of -1 becomes an error in one place,
+//! `nix::errno::Errno::result`. And EINTR is retried in one place, [`retry`],
+//! which must not be mistaken for EAGAIN: that one is an answer.
+
+mod after_fork;
+pub mod child;
+pub mod clock;
+pub mod datagram;
+pub mod epoll;
+pub mod fd;
+pub mod outcome;
+pub mod process;
+pub mod reason;
+pub mod signals;
+pub mod socket;
+pub mod socket_file;
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// Calls again for as long as a signal interrupted the call.
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod scratch {
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// Held by tests that clear close-on-exec, and by those that look at what a
+    /// child inherits: descriptors are the whole process's, and tests are threads.
+    pub(crate) fn inheritance() -> MutexGuard<'static, ()> {
+        static LOCK: Mutex<()> = Mutex::new(());
+        LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A directory for one test, gone with it.
+    pub(crate) struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("sd-starter-os-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir(&path).unwrap();
+            Scratch(path)
+        }
+
+        pub(crate) fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl AsRef<Path> for Scratch {
+        fn as_ref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}

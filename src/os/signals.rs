@@ -1,0 +1,243 @@
+//! Our own signals: saved, blocked, and read from a descriptor.
+//!
+//! A signal mask and ignored signals survive fork and exec, so whatever we change
+//! here a worker would inherit: std::process::Command does not undo it. [`Original`]
+//! is what we were started with, and what a worker starts with.
+#![expect(
+    unsafe_code,
+    reason = "dispositions and masks by number, real-time ones too"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{self, SfdFlags};
+
+use super::retry;
+
+/// The highest signal number of Linux (`_NSIG`).
+const LAST: i32 = 64;
+
+/// Mask and dispositions as this process was started with them.
+#[derive(Clone)]
+pub struct Original {
+    mask: libc::sigset_t,
+    ignored: u64,
+}
+
+impl Original {
+    /// Saves them; call it before anything changes a signal. SIGPIPE counts as
+    /// default whatever it was: Rust's runtime has set it to ignored before `main`,
+    /// and a worker with SIGPIPE ignored misses the end of its pipes.
+    #[must_use]
+    pub fn save() -> Self {
+        let ignored = (1..=LAST)
+            .filter(|signal| *signal != libc::SIGPIPE && is_ignored(*signal))
+            .fold(0, |set, signal| set | bit(signal));
+        Original {
+            mask: mask(None),
+            ignored,
+        }
+    }
+
+    /// Whether `signal` was ignored when we were started, as nohup(1) does.
+    #[must_use]
+    pub fn ignores(&self, signal: i32) -> bool {
+        (1..=LAST).contains(&signal) && self.ignored & bit(signal) != 0
+    }
+
+    /// Puts dispositions and mask back as they were, the mask last, so that a signal
+    /// that arrives in between finds its disposition. For the child half: only
+    /// async-signal-safe calls.
+    pub(super) fn restore(&self) {
+        for signal in 1..=LAST {
+            let ignored = self.ignored & bit(signal) != 0;
+            // KILL, STOP and the two that libc keeps for itself answer EINVAL.
+            set_disposition(
+                signal,
+                if ignored {
+                    libc::SIG_IGN
+                } else {
+                    libc::SIG_DFL
+                },
+            );
+        }
+        mask(Some(&self.mask));
+    }
+}
+
+/// Every signal blocked until dropped; around fork, so that a child which has not
+/// yet restored its dispositions handles nothing.
+pub(super) struct AllBlocked(libc::sigset_t);
+
+impl AllBlocked {
+    pub(super) fn new() -> Self {
+        let mut all = empty_set();
+        // SAFETY: `all` is an initialised set.
+        unsafe { libc::sigfillset(&mut all) };
+        AllBlocked(mask(Some(&all)))
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        mask(Some(&self.0));
+    }
+}
+
+/// A signal that was sent to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signal: i32,
+    /// Who sent it; 0 for the kernel or a process outside of our pid namespace.
+    pub sender_pid: u32,
+    /// The sender's real user.
+    pub sender_uid: u32,
+}
+
+/// The descriptor from which blocked signals are read.
+#[derive(Debug)]
+pub struct SignalFd(signalfd::SignalFd);
+
+impl SignalFd {
+    /// The next pending signal; `None` when there is none.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn receive(&self) -> io::Result<Option<Received>> {
+        let info = retry(|| self.0.read_signal())?;
+        Ok(info.map(|info| Received {
+            signal: i32::try_from(info.ssi_signo).unwrap_or(0),
+            sender_pid: info.ssi_pid,
+            sender_uid: info.ssi_uid,
+        }))
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Saves the original state, blocks `signals` and reads them from a non-blocking,
+/// close-on-exec descriptor instead. A signal that we were started with as ignored
+/// arrives too: while blocked, Linux keeps it. SIGCHLD becomes default, because
+/// with it ignored the kernel reaps children itself and no status is ever seen.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal, else as signalfd(2).
+pub fn take_over(signals: &[i32]) -> io::Result<(Original, SignalFd)> {
+    let original = Original::save();
+    let mut set = empty_set();
+    for signal in signals {
+        // SAFETY: `set` is an initialised set; a bad number is refused with EINVAL.
+        Errno::result(unsafe { libc::sigaddset(&mut set, *signal) })?;
+    }
+    set_disposition(libc::SIGCHLD, libc::SIG_DFL);
+    // SAFETY: the set and the null pointer are what pthread_sigmask(3) asks for.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result));
+    }
+    // SAFETY: an initialised set with checked members.
+    let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
+    let fd = signalfd::SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    Ok((original, SignalFd(fd)))
+}
+
+/// Sets the mask, if one is given; answers the one before.
+fn mask(new: Option<&libc::sigset_t>) -> libc::sigset_t {
+    let mut old = empty_set();
+    // SAFETY: SIG_SETMASK with valid sets, or with null to only ask, cannot fail.
+    unsafe {
+        libc::pthread_sigmask(
+            libc::SIG_SETMASK,
+            new.map_or(ptr::null(), ptr::from_ref),
+            &mut old,
+        )
+    };
+    old
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the whole set and cannot fail.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a place for the old action; null leaves the disposition as it is.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroes are a valid sigaction, and so is what the call wrote.
+    result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+fn set_disposition(signal: i32, disposition: libc::sighandler_t) {
+    // SAFETY: zeroes are a valid sigaction: no flags, an empty mask.
+    let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+    action.sa_sigaction = disposition;
+    // SAFETY: ignored or default, never a handler, so no code of ours can be called.
+    unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+}
+
+/// The bit of a signal between 1 and [`LAST`].
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fd;
+
+    #[test]
+    fn a_blocked_signal_is_read_with_its_sender() {
+        let signal = libc::SIGRTMIN() + 1;
+        let (_, signals) = take_over(&[libc::SIGURG, signal]).unwrap();
+        assert!(fd::is_nonblocking(signals.as_fd()).unwrap());
+        assert!(fd::is_close_on_exec(signals.as_fd()).unwrap());
+        assert_eq!(signals.receive().unwrap(), None);
+        // SAFETY: to this very thread, which has the signal blocked.
+        unsafe { libc::pthread_kill(libc::pthread_self(), signal) };
+        let received = signals.receive().unwrap().unwrap();
+        assert_eq!(received.signal, signal);
+        assert_eq!(received.sender_pid, std::process::id());
+        assert_eq!(received.sender_uid, rustix::process::getuid().as_raw());
+    }
+
+    #[test]
+    fn what_is_no_signal_is_refused() {
+        let error = take_over(&[65]).map(drop).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn the_runtimes_sigpipe_counts_as_default() {
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!Original::save().ignores(libc::SIGPIPE));
+    }
+
+    #[test]
+    fn everything_is_blocked_while_held_and_as_before_afterwards() {
+        let is_blocked = |signal| {
+            let set = mask(None);
+            // SAFETY: an initialised set.
+            unsafe { libc::sigismember(&set, signal) == 1 }
+        };
+        assert!(!is_blocked(libc::SIGTERM));
+        let held = AllBlocked::new();
+        assert!(is_blocked(libc::SIGTERM) && is_blocked(libc::SIGRTMIN()));
+        drop(held);
+        assert!(!is_blocked(libc::SIGTERM));
+    }
+}
