@@ -1,0 +1,130 @@
+//! Sockets that we bind ourselves, for `--port` and `--path`.
+
+use super::listen_failure::ListenFailure;
+use crate::os::socket;
+use crate::os::socket_file::{SocketFile, listen_unix};
+use crate::protocol::port::PortSpec;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// As long a queue as net.core.somaxconn allows, which caps it.
+const LONGEST_BACKLOG: i32 = i32::MAX;
+
+/// The address that a `--port` means. A host with a colon is an IPv6 address; any
+/// other is looked up and its first IPv4 address taken, as start_server does.
+///
+/// # Errors
+/// [`ListenFailure::Resolve`].
+pub fn resolve(spec: &PortSpec) -> Result<SocketAddr, ListenFailure> {
+    let Some(host) = &spec.host else {
+        return Ok((Ipv4Addr::UNSPECIFIED, spec.port).into());
+    };
+    let failure = |reason: String| ListenFailure::Resolve {
+        host: host.clone(),
+        port: spec.key.clone(),
+        reason,
+    };
+    if host.contains(':') {
+        let ip: Ipv6Addr = host
+            .parse()
+            .map_err(|_| failure("not an IPv6 address".into()))?;
+        return Ok((IpAddr::V6(ip), spec.port).into());
+    }
+    let found = (host.as_str(), spec.port).to_socket_addrs();
+    let mut found = found.map_err(|error| failure(resolver_reason(&error)))?;
+    let first = found.find(SocketAddr::is_ipv4);
+    first.ok_or_else(|| failure("it has no IPv4 address".into()))
+}
+
+/// What the resolver said, without what std puts before it.
+fn resolver_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let reason = text.strip_prefix("failed to lookup address information: ");
+    reason.map_or(text.clone(), str::to_owned)
+}
+
+/// Binds the socket of a `--port`.
+///
+/// # Errors
+/// [`ListenFailure::Listen`].
+pub fn port(
+    spec: &PortSpec,
+    address: SocketAddr,
+    backlog: Option<i32>,
+) -> Result<OwnedFd, ListenFailure> {
+    let bound = if spec.udp {
+        socket::bind_udp(address)
+    } else {
+        socket::listen_tcp(address, backlog.unwrap_or(LONGEST_BACKLOG))
+    };
+    bound.map_err(|error| ListenFailure::Listen {
+        address: address.to_string(),
+        error,
+    })
+}
+
+/// Binds the socket of a `--path`; the file is to be removed at the end.
+///
+/// # Errors
+/// [`ListenFailure::Listen`].
+pub fn path(
+    path: &Path,
+    backlog: Option<i32>,
+    mode: Option<u32>,
+) -> Result<(OwnedFd, SocketFile), ListenFailure> {
+    let backlog = backlog.unwrap_or(LONGEST_BACKLOG);
+    listen_unix(path, backlog, mode).map_err(|error| ListenFailure::Listen {
+        address: path.display().to_string(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::port::parse;
+
+    fn resolved(text: &str) -> String {
+        match resolve(&parse(text).unwrap()) {
+            Ok(address) => address.to_string(),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn hosts_are_read_as_start_server_reads_them() {
+        for (text, address) in [
+            ("80", "0.0.0.0:80"),
+            ("0:80", "0.0.0.0:80"),
+            ("127.1:80", "127.0.0.1:80"),
+            ("[127.0.0.1]:80", "127.0.0.1:80"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("[::1]:u53", "[::1]:53"),
+            ("::1:80", "[::1]:80"),
+        ] {
+            assert_eq!(resolved(text), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_there_is_named_with_its_option() {
+        let failure = resolved("foo.invalid:80");
+        let start = "cannot resolve host foo.invalid in --port foo.invalid:80: ";
+        assert!(failure.starts_with(start), "{failure}");
+        assert!(!failure.contains("failed to lookup"), "{failure}");
+    }
+
+    #[test]
+    fn a_port_in_use_says_so() {
+        let any = parse("127.0.0.1:0").unwrap();
+        let first = port(&any, resolve(&any).unwrap(), None).unwrap();
+        let taken = std::net::TcpListener::from(first).local_addr().unwrap();
+        let spec = parse(&taken.to_string()).unwrap();
+        let _again = std::net::TcpListener::bind(taken).unwrap();
+        let failure = port(&spec, taken, None).unwrap_err();
+        let text = format!("cannot listen on {taken}: Address already in use");
+        assert_eq!((failure.to_string(), failure.exit_code()), (text, 98));
+    }
+}

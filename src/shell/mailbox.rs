@@ -1,0 +1,133 @@
+//! The notify socket of one generation: where its worker says READY=1 (sd_notify(3)).
+//!
+//! Each generation has an address of its own, because credentials do not tell generations apart:
+//! `systemd-notify` run by root forges its parent's pid. They do keep strangers out.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::core::Word;
+use crate::os::datagram::{Credentials, Receiver};
+use crate::protocol::generation::Generation;
+use crate::protocol::notify_message::{self, MAX_LENGTH, Message, Watchdog};
+
+/// How many datagrams are read in one wake-up: a flood must not keep the loop from its work.
+const AT_ONCE: usize = 64;
+
+/// A notify socket and its file.
+#[derive(Debug)]
+pub struct Mailbox {
+    receiver: Receiver,
+    path: PathBuf,
+}
+
+/// What was in the mailbox.
+#[derive(Debug, Default)]
+pub struct Mail {
+    /// What the worker said, in order.
+    pub words: Vec<Word>,
+    /// Why something was thrown away; one reason is enough for a line.
+    pub refused: Option<String>,
+}
+
+impl Mailbox {
+    /// Opens the notify socket of `generation` in `directory`.
+    ///
+    /// # Errors
+    /// As bind(2); `AddrInUse` when the path is taken.
+    pub fn open(directory: &Path, generation: Generation) -> io::Result<Self> {
+        let path = directory.join(format!("notify.{generation}"));
+        let receiver = Receiver::bind(&path)?;
+        Ok(Self { receiver, path })
+    }
+
+    /// The worker's `NOTIFY_SOCKET`.
+    #[must_use]
+    pub fn address(&self) -> &OsStr {
+        self.path.as_os_str()
+    }
+
+    /// Reads what is there, up to a bound. Descriptors that came along are closed: this also
+    /// answers BARRIER=1, since everything before it has been read by then.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn collect(&self, worker: i32) -> io::Result<Mail> {
+        let mut mail = Mail::default();
+        // One byte more than allowed shows that a datagram is too long.
+        let mut buffer = [0; MAX_LENGTH + 1];
+        for _ in 0..AT_ONCE {
+            let Some(datagram) = self.receiver.receive(&mut buffer)? else {
+                break;
+            };
+            if datagram.truncated || datagram.control_truncated {
+                mail.refused = Some("a message that is too large".to_owned());
+            } else if !datagram
+                .credentials
+                .is_some_and(|sender| is_trusted(sender, worker))
+            {
+                mail.refused = Some("a message from another user".to_owned());
+            } else {
+                match notify_message::parse(&buffer[..datagram.len]) {
+                    Ok(message) => translate(message, &mut mail.words),
+                    Err(error) => mail.refused = Some(format!("a message: {error}")),
+                }
+            }
+        }
+        Ok(mail)
+    }
+}
+
+impl AsFd for Mailbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver.as_fd()
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        // It may be gone with its directory; there is nobody to tell and nothing to do.
+        let _ = self.receiver.file().remove_if_ours();
+    }
+}
+
+/// Root, ourselves, and whoever the worker has become.
+fn is_trusted(sender: Credentials, worker: i32) -> bool {
+    sender.uid == 0
+        || sender.uid == nix::unistd::geteuid().as_raw()
+        || user_of(worker).is_some_and(|user| user == sender.uid)
+}
+
+/// The user that a process runs as now: the owner of its directory in proc(5).
+fn user_of(pid: i32) -> Option<u32> {
+    std::fs::metadata(format!("/proc/{pid}"))
+        .ok()
+        .map(|metadata| metadata.uid())
+}
+
+/// The table of systemd's sd_notify(3) as far as the machine cares. The rest never goes up:
+/// STOPPING=1 of a draining worker would stop the whole unit, MAINPID= would give it away.
+fn translate(message: Message, words: &mut Vec<Word>) {
+    if let Some(status) = message.status {
+        words.push(Word::Status(status));
+    }
+    if let Some(more) = message.extend_timeout {
+        words.push(Word::Extend(more));
+    }
+    match message.errno {
+        Some(errno) if errno != 0 => {
+            let error = io::Error::from_raw_os_error(errno);
+            words.push(Word::Broken(format!("ERRNO={errno} ({error})")));
+        }
+        Some(_) | None => {}
+    }
+    if message.watchdog == Some(Watchdog::Trigger) {
+        words.push(Word::Broken("WATCHDOG=trigger".to_owned()));
+    }
+    if message.ready {
+        words.push(Word::Ready);
+    }
+}

@@ -1,0 +1,44 @@
+//! The shell: the loop and the effects. Owns descriptors and processes; decides nothing.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`settings`] | what the user asked for |
+//! | [`start`] | from settings to a running loop |
+//! | [`supervisor`] | the loop |
+//! | `deeds` | the machine's actions, carried out |
+//! | `clients` | the control socket's calls, as events and replies |
+//! | [`listeners`] | what is handed over (`adopted`, `bound`, `placement`) |
+//! | [`spawn`] | a worker's fork and exec, prepared |
+//! | [`workers`] | the processes |
+//! | [`mailbox`] | a generation's notify socket |
+//! | [`manager`] | systemd |
+//! | [`watchdog`] | systemd's eye on us |
+//! | [`control`] | the control socket |
+//! | [`report`] | what can be seen, as JSON |
+//! | [`runtime`] | the directory of our sockets |
+//! | [`voice`] | the log's words |
+//! | [`journal`] | the log's way out |
+//!
+//! Only the supervisor sees both the core and the effects; the pieces do not call each other.
+
+pub mod adopted;
+pub mod bound;
+mod clients;
+pub mod control;
+mod deeds;
+pub mod journal;
+pub mod listen_failure;
+pub mod listeners;
+pub mod mailbox;
+pub mod manager;
+pub mod placement;
+pub mod report;
+pub mod runtime;
+pub mod settings;
+pub mod spawn;
+pub mod start;
+pub mod supervisor;
+mod token;
+pub mod voice;
+pub mod watchdog;
+pub mod workers;

@@ -1,0 +1,107 @@
+//! The machine's snapshot as `GetStatus` answers it.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::listeners::{Listener, Listeners, Origin};
+use super::settings::{Ready, Settings};
+use crate::core::{Now, Seen, Snapshot, State, Verdict};
+use crate::protocol::control::Wait;
+
+/// The reply to `GetStatus`.
+#[must_use]
+pub fn status(snapshot: &Snapshot, settings: &Settings, listeners: &Listeners, now: Now) -> Value {
+    let mut command = vec![settings.program.to_string_lossy()];
+    command.extend(
+        settings
+            .arguments
+            .iter()
+            .map(|argument| argument.to_string_lossy()),
+    );
+    json!({
+        "pid": std::process::id(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "command": command,
+        "readiness": readiness(&settings.ready),
+        "serving": snapshot.serving().map(|generation| generation.get()),
+        "newest": snapshot.newest.map(|generation| generation.get()),
+        "swapping": snapshot.swapping,
+        "stopping": snapshot.stopping,
+        "workers": snapshot.generations.iter().map(|seen| worker(seen, now)).collect::<Vec<_>>(),
+        "listeners": listeners.as_slice().iter().map(listener).collect::<Vec<_>>(),
+        "lastVerdict": snapshot.last_verdict.as_ref().map(|(at, last)| verdict(last, *at, now)),
+        "lastFailure": snapshot.last_failure.as_ref().map(ToString::to_string),
+        "reloadsFailed": snapshot.reloads_failed,
+        "restarts": snapshot.restarts,
+    })
+}
+
+/// Whether what a client waits for holds.
+#[must_use]
+pub fn holds(wait: &Wait, snapshot: &Snapshot) -> bool {
+    let serving = snapshot.serving().map(|generation| generation.get());
+    wait.generation
+        .is_none_or(|wanted| serving.is_some_and(|serving| serving >= wanted))
+        && !(wait.drained && snapshot.is_draining())
+        && !(wait.serving && (serving.is_none() || snapshot.swapping))
+}
+
+fn worker(seen: &Seen, now: Now) -> Value {
+    json!({
+        "generation": seen.generation.get(),
+        "pid": seen.pid,
+        "state": match seen.state {
+            State::Spawned => "spawned",
+            State::Booting => "booting",
+            State::Trial => "trial",
+            State::Serving => "serving",
+            State::Draining => "draining",
+        },
+        "ageUSec": micros(now.since(seen.forked)),
+        "deadlineUSec": seen.deadline.map(|deadline| micros(deadline.since(now))),
+        "status": seen.words,
+    })
+}
+
+fn listener(listener: &Listener) -> Value {
+    json!({
+        "key": listener.key,
+        "name": listener.name.as_str(),
+        "fd": listener.target,
+        "origin": match listener.origin {
+            Origin::Adopted => "adopted",
+            Origin::Bound => "bound",
+            Origin::Stored => "stored",
+        },
+    })
+}
+
+fn verdict(verdict: &Verdict, at: Now, now: Now) -> Value {
+    let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let name = match verdict {
+        Verdict::Serving(_) => "serving",
+        Verdict::Failed { .. } => "failed",
+        Verdict::OtherGeneration { .. } | Verdict::Stopping | Verdict::Stopped => "refused",
+    };
+    json!({
+        "verdict": name,
+        "reason": verdict.to_string(),
+        "timeUSec": micros(since_epoch.saturating_sub(now.since(at))),
+    })
+}
+
+const fn readiness(ready: &Ready) -> &'static str {
+    match ready {
+        Ready::Auto => "auto",
+        Ready::Notify => "notify",
+        Ready::Alive => "alive",
+        Ready::Fd(_) => "fd",
+        Ready::Command(_) => "command",
+    }
+}
+
+/// Microseconds; more than JSON's integers hold is "for ever" anyway.
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

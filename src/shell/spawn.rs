@@ -1,0 +1,205 @@
+//! Starting workers: a program and its surroundings, prepared once, spawned often.
+//!
+//! The program is looked up anew at every spawn, in the PATH that the worker will
+//! have, and from the directory that it will run in: so a deploy that moves a
+//! `current` link is followed, and what execvp(3) would find is what runs.
+
+use super::listeners::Listeners;
+use super::settings::{Ready, Settings};
+use crate::os::child::{self, Child, Plan, Stage};
+use crate::os::fd;
+use crate::os::reason::{self, Reason};
+use crate::os::signals::Original;
+use crate::protocol::generation::Generation;
+use crate::protocol::worker_env::{self, Variable};
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// Where execvp(3) looks without a PATH: `_CS_PATH` of confstr(3).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// What every worker has in common.
+pub struct Spawner {
+    program: Vec<u8>,
+    argv: Vec<CString>,
+    directory: Option<CString>,
+    environment: Vec<(OsString, OsString)>,
+    told: Vec<Variable>,
+    readiness: Option<RawFd>,
+    signals: Original,
+}
+
+/// What one worker has for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth<'a> {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its `NOTIFY_SOCKET`, absolute.
+    pub notify_socket: Option<&'a OsStr>,
+    /// Variables that override the environment and what start_server tells (envdir).
+    pub variables: &'a [Variable],
+    /// The writing end of a pipe, for `--ready fd:N`.
+    pub readiness: Option<BorrowedFd<'a>>,
+    /// Its standard output and error, if not ours.
+    pub stdout_stderr: Option<BorrowedFd<'a>>,
+    /// The open `cgroup.procs` of its cgroup, if not ours.
+    pub cgroup_procs: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Birth<'a> {
+    /// A worker with nothing special.
+    #[must_use]
+    pub fn new(generation: Generation, notify_socket: Option<&'a OsStr>) -> Self {
+        Birth {
+            generation,
+            notify_socket,
+            variables: &[],
+            readiness: None,
+            stdout_stderr: None,
+            cgroup_procs: None,
+        }
+    }
+}
+
+/// Why there is not even a process. (What fails in the process is its outcome.)
+#[derive(Debug)]
+pub struct SpawnError(io::Error);
+
+impl SpawnError {
+    /// The errno of the call that failed; 0 when it was none.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        self.0.raw_os_error().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "creating a process: {}", Reason(&self.0))
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+impl Spawner {
+    /// Prepares for the program of `settings`; `environment` and `signals` are as we
+    /// were started with them.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        environment: Vec<(OsString, OsString)>,
+        signals: Original,
+    ) -> Self {
+        let arguments = settings.arguments.iter();
+        let argv = std::iter::once(&settings.program).chain(arguments);
+        Spawner {
+            program: settings.program.as_bytes().to_vec(),
+            argv: argv.map(|text| c_string(text.as_bytes())).collect(),
+            directory: settings
+                .dir
+                .as_ref()
+                .map(|dir| c_string(dir.as_os_str().as_bytes())),
+            environment,
+            told: settings.told_to_workers.clone(),
+            readiness: match settings.ready {
+                Ready::Fd(number) => Some(number),
+                Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
+            },
+            signals,
+        }
+    }
+
+    /// Starts a worker with all listeners.
+    ///
+    /// # Errors
+    /// See [`child::spawn`].
+    pub fn spawn(&self, listeners: &Listeners, birth: &Birth<'_>) -> Result<Child, SpawnError> {
+        let extra: Vec<_> = self.told.iter().chain(birth.variables).cloned().collect();
+        let env = worker_env::build(
+            &self.environment,
+            &extra,
+            listeners.ports(),
+            listeners.names(),
+            birth.generation,
+            birth.notify_socket,
+        );
+        let mut sockets: Vec<_> = listeners.sockets().collect();
+        let pipe = match (birth.readiness, self.readiness) {
+            (Some(pipe), Some(target)) => Some((aside(pipe, &sockets)?, target)),
+            _ => None,
+        };
+        sockets.extend(pipe.iter().map(|(pipe, target)| (pipe.as_fd(), *target)));
+        let plan = Plan {
+            programs: &candidates(&self.program, &env),
+            argv: &self.argv,
+            env: &env,
+            with_listen_pid: !listeners.names().is_empty(),
+            sockets: &sockets,
+            directory: self.directory.as_deref(),
+            signals: &self.signals,
+            cgroup_procs: birth.cgroup_procs,
+            stdout_stderr: birth.stdout_stderr,
+        };
+        child::spawn(&plan).map_err(SpawnError)
+    }
+
+    /// What failed in a child, with the thing's name and the reason.
+    #[must_use]
+    pub fn describe(&self, stage: Stage, errno: i32) -> String {
+        let reason = reason::describe(errno);
+        match (stage, &self.directory) {
+            (Stage::Exec, _) => format!("{stage} {}: {reason}", text(&self.program)),
+            (Stage::Directory, Some(dir)) => {
+                format!("{stage} to {}: {reason}", text(dir.as_bytes()))
+            }
+            (Stage::Directory | Stage::Cgroup | Stage::Output | Stage::Sockets, _) => {
+                format!("{stage}: {reason}")
+            }
+        }
+    }
+}
+
+/// A duplicate that stands at no number where a socket or the pipe itself will.
+fn aside(
+    pipe: BorrowedFd<'_>,
+    sockets: &[(BorrowedFd<'_>, RawFd)],
+) -> Result<std::os::fd::OwnedFd, SpawnError> {
+    let is_target = |number| sockets.iter().any(|(_, target)| *target == number);
+    fd::duplicate_above(pipe, fd::FIRST)
+        .and_then(|copy| fd::move_out_of_the_way(copy, is_target))
+        .map_err(SpawnError)
+}
+
+/// The paths that execvp(3) would try: the program itself when there is a slash in
+/// it, else it in each directory of the worker's PATH, where nothing means here.
+fn candidates(program: &[u8], env: &[CString]) -> Vec<CString> {
+    if program.contains(&b'/') {
+        return vec![c_string(program)];
+    }
+    let path = env
+        .iter()
+        .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+    let in_directory = |directory: &[u8]| match directory {
+        b"" => c_string(program),
+        _ => c_string(&[directory, b"/", program].concat()),
+    };
+    directories.map(in_directory).collect()
+}
+
+/// Command lines and environments come through execve(2) and hold no NUL; if the
+/// library is given one all the same, the text ends there, as it would in C.
+fn c_string(bytes: &[u8]) -> CString {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    CString::new(&bytes[..end.unwrap_or(bytes.len())]).expect("cut before the first NUL")
+}
+
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What a descriptor is to the loop. The order of the variants is the order of handling within
+//! one wake-up: exits first, so that nobody is signalled or believed after its end was seen.
+
+use crate::protocol::generation::Generation;
+
+/// A descriptor's meaning, as the number that epoll(7) carries.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Token {
+    /// A worker's pidfd: it ended.
+    Exit(Generation),
+    /// A worker's report from between fork and exec.
+    Outcome(Generation),
+    /// A worker's notify socket.
+    Mail(Generation),
+    /// Signals to us.
+    Signals,
+    /// systemd has room for another message.
+    Manager,
+    /// Somebody knocks at the control socket.
+    Control,
+    /// A client of the control socket.
+    Client(u64),
+}
+
+/// The kind stands in the top byte, so numbers sort as tokens do.
+const KIND_SHIFT: u32 = 56;
+
+impl From<Token> for u64 {
+    fn from(token: Token) -> Self {
+        let (kind, id) = match token {
+            Token::Exit(generation) => (0, generation.get()),
+            Token::Outcome(generation) => (1, generation.get()),
+            Token::Mail(generation) => (2, generation.get()),
+            Token::Signals => (3, 0),
+            Token::Manager => (4, 0),
+            Token::Control => (5, 0),
+            Token::Client(id) => (6, id),
+        };
+        (kind << KIND_SHIFT) | id
+    }
+}
+
+impl Token {
+    /// The token behind a number that epoll gave back; `None` for what never was one.
+    pub(super) fn from_number(number: u64) -> Option<Self> {
+        let id = number & ((1 << KIND_SHIFT) - 1);
+        let generation = Generation::new(id);
+        match number >> KIND_SHIFT {
+            0 => generation.map(Self::Exit),
+            1 => generation.map(Self::Outcome),
+            2 => generation.map(Self::Mail),
+            3 => Some(Self::Signals),
+            4 => Some(Self::Manager),
+            5 => Some(Self::Control),
+            6 => Some(Self::Client(id)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_from_its_number_and_numbers_sort_as_tokens_do() {
+        let generation = Generation::FIRST.next();
+        let tokens = [
+            Token::Exit(Generation::FIRST),
+            Token::Exit(generation),
+            Token::Outcome(generation),
+            Token::Mail(generation),
+            Token::Signals,
+            Token::Manager,
+            Token::Control,
+            Token::Client(9),
+        ];
+        let numbers = tokens.map(u64::from);
+        assert!(numbers.is_sorted());
+        assert_eq!(numbers.map(Token::from_number), tokens.map(Some));
+        assert_eq!(Token::from_number(u64::MAX), None);
+    }
+}

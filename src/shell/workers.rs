@@ -1,0 +1,223 @@
+//! The processes: who runs, how their start went, what they say, how they end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::mailbox::Mailbox;
+use super::token::Token;
+use crate::core::{Event, Exit, Word};
+use crate::os::child::{Child, Outcome, Stage, read_outcome};
+use crate::os::epoll::{Epoll, Interest};
+use crate::os::process::{self, WaitStatus};
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// The workers that have not been reaped yet.
+#[derive(Debug, Default)]
+pub struct Workers {
+    table: BTreeMap<Generation, Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    pid: i32,
+    pidfd: OwnedFd,
+    start: Start,
+    mailbox: Option<Mailbox>,
+}
+
+/// What is known of the way from fork to exec.
+#[derive(Debug)]
+enum Start {
+    /// The pipe that tells.
+    Open(OwnedFd),
+    /// Its program runs.
+    Done,
+    /// It failed, was reported, and only has to be reaped.
+    Failed,
+}
+
+/// What came of looking at a worker.
+#[derive(Debug, Default)]
+pub struct News {
+    /// For the machine, in order.
+    pub events: Vec<Event>,
+    /// A start that failed: stage and errno(3), for whoever knows the thing's name.
+    pub failed: Option<(Stage, i32)>,
+    /// Mail that was thrown away, and why.
+    pub refused: Option<String>,
+}
+
+impl Workers {
+    /// Takes a fresh child in.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2); the child is in the table all the same.
+    pub fn take_in(
+        &mut self,
+        generation: Generation,
+        child: Child,
+        mailbox: Option<Mailbox>,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        let Child {
+            pid,
+            pidfd,
+            outcome,
+        } = child;
+        let worker = Worker {
+            pid,
+            pidfd,
+            start: Start::Open(outcome),
+            mailbox,
+        };
+        let worker = self.table.entry(generation).or_insert(worker);
+        epoll.add(
+            worker.pidfd.as_fd(),
+            Token::Exit(generation).into(),
+            Interest::Readable,
+        )?;
+        if let Start::Open(pipe) = &worker.start {
+            epoll.add(
+                pipe.as_fd(),
+                Token::Outcome(generation).into(),
+                Interest::Readable,
+            )?;
+        }
+        if let Some(mailbox) = &worker.mailbox {
+            epoll.add(
+                mailbox.as_fd(),
+                Token::Mail(generation).into(),
+                Interest::Readable,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether a process is one of ours.
+    #[must_use]
+    pub fn owns(&self, pid: i32) -> bool {
+        self.table.values().any(|worker| worker.pid == pid)
+    }
+
+    /// Sends a signal through the pidfd, so that it can never reach a recycled pid.
+    ///
+    /// # Errors
+    /// As pidfd_send_signal(2); that it has ended meanwhile is none.
+    pub fn signal(&self, generation: Generation, signal: Signal) -> io::Result<()> {
+        let Some(worker) = self.table.get(&generation) else {
+            return Ok(());
+        };
+        match process::send_signal(worker.pidfd.as_fd(), signal.get()) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Looks how the way from fork to exec went.
+    ///
+    /// # Errors
+    /// As read(2) and epoll_ctl(2).
+    pub fn look_at_start(&mut self, generation: Generation, epoll: &Epoll) -> io::Result<News> {
+        let mut news = News::default();
+        let Some(worker) = self.table.get_mut(&generation) else {
+            return Ok(news);
+        };
+        let Start::Open(pipe) = &worker.start else {
+            return Ok(news);
+        };
+        worker.start = match read_outcome(pipe.as_fd())? {
+            Outcome::Pending => return Ok(news),
+            outcome => {
+                epoll.remove(pipe.as_fd())?;
+                match outcome {
+                    Outcome::Failed { stage, errno } => {
+                        news.failed = Some((stage, errno));
+                        Start::Failed
+                    }
+                    Outcome::Pending | Outcome::Execed => {
+                        news.events.push(Event::Executed { generation });
+                        Start::Done
+                    }
+                }
+            }
+        };
+        Ok(news)
+    }
+
+    /// Reads what a worker has said.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn read_mail(&mut self, generation: Generation) -> io::Result<News> {
+        let mut news = News::default();
+        let Some(worker) = self.table.get(&generation) else {
+            return Ok(news);
+        };
+        let Some(mailbox) = &worker.mailbox else {
+            return Ok(news);
+        };
+        let mail = mailbox.collect(worker.pid)?;
+        news.refused = mail.refused;
+        news.events.extend(
+            mail.words
+                .into_iter()
+                .map(|word| Event::Said { generation, word }),
+        );
+        Ok(news)
+    }
+
+    /// Reaps a worker that ended. Its last STATUS is read first, as it may say why; READY=1 from
+    /// the dead is not believed.
+    ///
+    /// # Errors
+    /// As waitid(2) and epoll_ctl(2).
+    pub fn reap(&mut self, generation: Generation, epoll: &Epoll) -> io::Result<News> {
+        let mut news = self.look_at_start(generation, epoll)?;
+        let Some(worker) = self.table.get(&generation) else {
+            return Ok(news);
+        };
+        let exit = match process::try_wait(worker.pidfd.as_fd()) {
+            Ok(None) => return Ok(news),
+            Ok(Some(status)) => exit_of(status),
+            // Somebody else reaped it, or it was never our child: it is gone all the same.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Exit::Unknown,
+            Err(error) => return Err(error),
+        };
+        let mail = self.read_mail(generation)?;
+        news.events
+            .extend(mail.events.into_iter().filter(|event| match event {
+                Event::Said { word, .. } => matches!(word, Word::Status(_)),
+                _ => false,
+            }));
+        let Some(worker) = self.table.remove(&generation) else {
+            return Ok(news);
+        };
+        epoll.remove(worker.pidfd.as_fd())?;
+        if let Some(mailbox) = &worker.mailbox {
+            epoll.remove(mailbox.as_fd())?;
+        }
+        match worker.start {
+            Start::Failed => {}
+            Start::Open(_) | Start::Done => news.events.push(Event::Exited { generation, exit }),
+        }
+        Ok(news)
+    }
+}
+
+fn exit_of(status: WaitStatus) -> Exit {
+    match status {
+        WaitStatus::Exited(status) => Exit::Status(status),
+        WaitStatus::Signaled { signal, core } => match Signal::new(signal) {
+            Some(signal) => Exit::Killed { signal, core },
+            None => Exit::Unknown,
+        },
+    }
+}
