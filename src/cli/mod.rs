@@ -1,0 +1,78 @@
+//! The command line: argv in, [`Invocation`] or [`Refusal`] out.
+//!
+//! | file | does |
+//! |---|---|
+//! | [`arguments`] | defines the options of `sd-starter`, with their help |
+//! | `getopt` | reads Perl's spellings of them |
+//! | `environment` | reads the variables that stand in for options |
+//! | `values` | checks single values |
+//! | `settings` | fills in the defaults |
+//! | [`refusal`] | says what is wrong, with which exit code |
+//! | [`control`] | defines the options of `starterctl` |
+//! | [`client`] | asks a supervisor, for `starterctl` |
+//! | [`display`] | shows what it answered |
+//!
+//! Nothing here prints or exits: that is for the programs in `src/bin`.
+
+pub mod arguments;
+pub mod client;
+pub mod control;
+pub mod display;
+mod environment;
+mod getopt;
+pub mod refusal;
+mod settings;
+mod values;
+
+#[cfg(test)]
+mod forms;
+
+use crate::shell::settings::{Invocation, ProgramName};
+use arguments::Arguments;
+use clap::{CommandFactory, FromArgMatches};
+use environment::Environment;
+pub use refusal::Refusal;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// Reads a command line, the program's own name first.
+///
+/// `environment` is the one that we were started with: `ENVDIR`,
+/// `ENABLE_AUTO_RESTART`, `AUTO_RESTART_INTERVAL` and `KILL_OLD_DELAY` stand in
+/// for the options of these names, and `NOTIFY_SOCKET` tells that we run under
+/// systemd.
+pub fn parse(
+    argv: impl IntoIterator<Item = OsString>,
+    environment: &[(OsString, OsString)],
+) -> Result<Invocation, Refusal> {
+    let mut argv = argv.into_iter();
+    let name = program_name(&argv.next().unwrap_or_default());
+    let mut command = command(name);
+    let arguments = getopt::normalize(&mut command, argv)?;
+    let matches = command
+        .no_binary_name(true)
+        .try_get_matches_from(arguments)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    settings::invocation(arguments, name, &Environment(environment))
+}
+
+/// Which of our two names this is: `/usr/bin/start_server`, or with a suffix
+/// as alternatives have, `start_server.sd`, is the one; all else the other.
+pub fn program_name(argv0: &OsStr) -> ProgramName {
+    let base = Path::new(argv0).file_name().unwrap_or_default();
+    if base.as_encoded_bytes().starts_with(b"start_server") {
+        ProgramName::StartServer
+    } else {
+        ProgramName::SdStarter
+    }
+}
+
+fn command(name: ProgramName) -> clap::Command {
+    let command = Arguments::command();
+    match name {
+        ProgramName::SdStarter => command,
+        ProgramName::StartServer => {
+            command.override_usage("start_server [OPTIONS] [--] PROGRAM [ARGS]...")
+        }
+    }
+}
