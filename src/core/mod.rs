@@ -61,8 +61,16 @@ mod upkeep;
 mod worker;
 
 #[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks one action out of many"
+)]
 mod laws;
 #[cfg(test)]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks one action out of many"
+)]
 mod stories;
 
 pub use action::{Action, Outcome, Telling};

@@ -17,7 +17,7 @@
 //! | [`reason`] | why a call failed, in words |
 //!
 //! Two habits hold everywhere. A result of -1 becomes an error in one place,
-//! `nix::errno::Errno::result`. And EINTR is retried in one place, [`retry`],
+//! `nix::errno::Errno::result`. And EINTR is retried in one place, `retry`,
 //! which must not be mistaken for EAGAIN: that one is an answer.
 
 mod after_fork;

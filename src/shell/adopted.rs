@@ -37,7 +37,7 @@ pub struct Facts {
 /// Takes everything that `LISTEN_FDS` announces, in its order, or says why there is
 /// nothing for us. To be called once, before any other descriptor is opened. What
 /// is not a listener (the state of a crash, a worker's pidfd) is the caller's to
-/// pick out by name before [`super::listeners::gather`].
+/// pick out by name before [`super::listeners::Listeners::assemble`].
 ///
 /// # Errors
 /// [`ListenFailure::Environment`] and [`ListenFailure::Inherit`].

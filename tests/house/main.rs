@@ -64,8 +64,7 @@ const ROOMS: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// The pieces of the shell that may name the core: the loop's own files, and those that carry the
-/// core's words to the outside. Pieces do not name each other's sisters beyond what stands here.
+/// Would you know your room? Tests in a file of their own do not count.
 const LONGEST_FILE: usize = 450;
 
 #[test]
@@ -157,7 +156,9 @@ fn names(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !before.is_some_and(is_word) && !(word.ends_with(is_word) && after.is_some_and(is_word))
+        let begins = !before.is_some_and(is_word);
+        let ends = !word.ends_with(is_word) || !after.is_some_and(is_word);
+        begins && ends
     })
 }
 

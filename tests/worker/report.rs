@@ -16,6 +16,9 @@ pub(crate) struct Inheritance {
     fds: BTreeMap<i32, String>,
     signals: BTreeMap<String, String>,
     nonblocking: BTreeMap<i32, bool>,
+    /// The names of the sockets as libsystemd reads LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES: an
+    /// opinion that is not ours.
+    libsystemd: Result<Vec<String>, String>,
 }
 
 impl Inheritance {
@@ -33,6 +36,9 @@ impl Inheritance {
                 .map(|(name, hex)| (name.to_owned(), hex.to_owned()))
                 .collect(),
             nonblocking: inherited_sockets_nonblocking(),
+            libsystemd: libsystemd::activation::receive_descriptors_with_names(false)
+                .map(|named| named.into_iter().map(|(_, name)| name).collect())
+                .map_err(|error| error.to_string()),
         }
     }
 
@@ -43,6 +49,7 @@ impl Inheritance {
             "environment": self.environment,
             "fds": self.fds,
             "nonblocking": self.nonblocking,
+            "libsystemd": self.libsystemd.as_ref().ok(),
             "nonblocking_now": inherited_sockets_nonblocking(),
         });
         for (name, hex) in &self.signals {
