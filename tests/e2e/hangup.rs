@@ -1,0 +1,67 @@
+//! A bare SIGHUP: systemd hears RELOADING, then READY, whatever becomes of the swap.
+
+use crate::app::{App, SOON};
+use crate::support::wait;
+
+/// What systemd has heard since `count` messages: the names of the assignments, STATUS left out.
+fn heard(app: &App, count: usize) -> Vec<String> {
+    let lines = app.rig.journal(&["_PID=1", "UNIT=app.service"]);
+    let messages = lines.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("Got notification message from PID ")?;
+        Some(rest.split_once(" (")?.1)
+    });
+    // systemd shows a datagram as "RELOADING=1, MONOTONIC_USEC=5".
+    let names = messages
+        .filter(|message| !message.starts_with("STATUS="))
+        .flat_map(|message| {
+            message
+                .split(", ")
+                .filter_map(|assignment| Some(assignment.split_once('=')?.0))
+        });
+    let names = names.filter(|name| *name != "EXTEND_TIMEOUT_USEC");
+    names.skip(count).map(str::to_owned).collect()
+}
+
+/// One SIGHUP to the main pid, up to the READY that ends the reload.
+fn hang_up(app: &App) -> Vec<String> {
+    let before = heard(app, 0).len();
+    app.rig.ok(&[
+        "systemctl",
+        "kill",
+        "--kill-whom=main",
+        "--signal=HUP",
+        "app",
+    ]);
+    wait::for_some("READY after SIGHUP", SOON, || {
+        let heard = heard(app, before);
+        heard
+            .last()
+            .is_some_and(|name| name == "READY")
+            .then_some(heard)
+    })
+}
+
+#[test]
+fn systemd_hears_reloading_then_ready_also_when_the_swap_fails() {
+    let Some(app) = App::started("--ready notify --start-timeout 2") else {
+        return;
+    };
+    // At this level systemd says what it was told.
+    app.rig.ok(&["systemctl", "log-level", "debug"]);
+
+    app.deploy("--ready --text v2");
+    assert_eq!(hang_up(&app), ["RELOADING", "MONOTONIC_USEC", "READY"]);
+    wait::for_value("the state", SOON, "active", || app.property("ActiveState"));
+    app.wait_for_version("v2");
+
+    app.deploy("--exit-at-start 3");
+    assert_eq!(hang_up(&app), ["RELOADING", "MONOTONIC_USEC", "READY"]);
+    wait::for_value("the state", SOON, "active", || app.property("ActiveState"));
+    let status = app.property("StatusText");
+    assert!(status.contains("generation 2"), "it serves on: {status}");
+    assert!(
+        status.contains("exit") && status.contains('3'),
+        "and says why: {status}"
+    );
+    app.wait_for_version("v2");
+}

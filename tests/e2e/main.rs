@@ -1,0 +1,27 @@
+//! The main job, whole: stories that an administrator would tell, on a real systemd with the shipped
+//! units, and the tests of what these stories stand on.
+
+#![expect(clippy::panic, reason = "a test ends by it, with its reason")]
+#![expect(
+    clippy::print_stdout,
+    reason = "tables and times are for the reader of a test's output"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod activation;
+mod app;
+mod bad_deploys;
+mod bad_input;
+mod hangup;
+mod hundred_reloads;
+mod inheritance;
+mod notify_reload;
+mod starlet;
+mod stopping;
+mod the_rig;
+mod the_worker;
+mod two_requests;
+mod units;
+mod verdicts;
