@@ -19,14 +19,16 @@ use nix::sys::signalfd::{self, SfdFlags};
 
 use super::retry;
 
-/// The highest signal number of Linux (`_NSIG`).
-const LAST: i32 = 64;
+/// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime,
+/// SIGCHLD by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
+/// ignored; putting all 64 back cost more system calls than everything else in a spawn.
+const CHANGED: [i32; 2] = [libc::SIGPIPE, libc::SIGCHLD];
 
 /// Mask and dispositions as this process was started with them.
 #[derive(Clone)]
 pub struct Original {
     mask: libc::sigset_t,
-    ignored: u64,
+    ignores_child: bool,
 }
 
 impl Original {
@@ -35,36 +37,24 @@ impl Original {
     /// and a worker with SIGPIPE ignored misses the end of its pipes.
     #[must_use]
     pub fn save() -> Self {
-        let ignored = (1..=LAST)
-            .filter(|signal| *signal != libc::SIGPIPE && is_ignored(*signal))
-            .fold(0, |set, signal| set | bit(signal));
         Original {
             mask: mask(None),
-            ignored,
+            ignores_child: is_ignored(libc::SIGCHLD),
         }
-    }
-
-    /// Whether `signal` was ignored when we were started, as nohup(1) does.
-    #[must_use]
-    pub fn ignores(&self, signal: i32) -> bool {
-        (1..=LAST).contains(&signal) && self.ignored & bit(signal) != 0
     }
 
     /// Puts dispositions and mask back as they were, the mask last, so that a signal
     /// that arrives in between finds its disposition. For the child half: only
     /// async-signal-safe calls.
     pub(super) fn restore(&self) {
-        for signal in 1..=LAST {
-            let ignored = self.ignored & bit(signal) != 0;
-            // KILL, STOP and the two that libc keeps for itself answer EINVAL.
-            set_disposition(
-                signal,
-                if ignored {
-                    libc::SIG_IGN
-                } else {
-                    libc::SIG_DFL
-                },
-            );
+        for signal in CHANGED {
+            let ignored = signal == libc::SIGCHLD && self.ignores_child;
+            let disposition = if ignored {
+                libc::SIG_IGN
+            } else {
+                libc::SIG_DFL
+            };
+            set_disposition(signal, disposition);
         }
         mask(Some(&self.mask));
     }
@@ -190,11 +180,6 @@ fn set_disposition(signal: i32, disposition: libc::sighandler_t) {
     unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
 }
 
-/// The bit of a signal between 1 and [`LAST`].
-fn bit(signal: i32) -> u64 {
-    1 << (signal - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn the_runtimes_sigpipe_counts_as_default() {
+    fn the_runtime_ignores_sigpipe_and_leaves_sigchld_alone() {
         assert!(is_ignored(libc::SIGPIPE));
-        assert!(!Original::save().ignores(libc::SIGPIPE));
+        assert!(!Original::save().ignores_child);
     }
 
     #[test]
