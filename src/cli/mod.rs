@@ -10,6 +10,8 @@
 //! | [`refusal`] | says what is wrong, with which exit code |
 //! | [`control`] | defines the options of `starterctl` |
 //! | [`client`] | asks a supervisor, for `starterctl` |
+//! | [`errand`] | does `--restart` and `--stop` |
+//! | `reload_watch` | judges whether a reload has ended |
 //! | [`display`] | shows what it answered |
 //!
 //! Nothing here prints or exits: that is for the programs in `src/bin`.
@@ -19,8 +21,10 @@ pub mod client;
 pub mod control;
 pub mod display;
 mod environment;
+pub mod errand;
 mod getopt;
 pub mod refusal;
+mod reload_watch;
 mod settings;
 mod values;
 

@@ -8,6 +8,7 @@ use crate::core::Attempts;
 use crate::protocol::duration::Limit;
 use crate::protocol::port::{self, PortError, PortSpec};
 use crate::protocol::signal_name::Signal;
+use crate::protocol::tuning::{self, Tuning};
 use crate::protocol::worker_env::Variable;
 use crate::shell::settings::{Errand, Invocation, ProgramName, Ready, Settings};
 use std::num::NonZeroU32;
@@ -17,8 +18,6 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_secs(1);
 const START_TIMEOUT: Limit = Limit::After(Duration::from_secs(90));
 const STOP_TIMEOUT: Limit = Limit::After(Duration::from_secs(90));
-const AUTO_RESTART_INTERVAL: Duration = Duration::from_secs(360);
-const AUTO_RESTART_TRIAL: Duration = Duration::from_secs(5);
 const START_SERVER_PATH_MODE: u32 = 0o777;
 
 /// What the arguments ask for. `name` and `environment` choose defaults.
@@ -61,11 +60,7 @@ fn settings(
 ) -> Result<Settings, Refusal> {
     let is_start_server = name == ProgramName::StartServer;
     let told_to_workers = told_to_workers(&arguments);
-    let auto_restart = auto_restart(&arguments, environment)?;
-    let kill_old_delay = match arguments.kill_old_delay {
-        Some(text) => Some(values::duration("--kill-old-delay", &text)?),
-        None => environment.duration("KILL_OLD_DELAY")?,
-    };
+    let tuning = tuning(&arguments, environment)?;
     let ports = ports(&arguments.port, name)?;
     let ready = match &arguments.ready {
         Some(text) => values::ready(text)?,
@@ -85,9 +80,13 @@ fn settings(
         .map(values::log_target)
         .transpose()?;
     if arguments.daemonize && log.is_none() {
-        return Err(Refusal::died(
-            "--daemonize requires --log-file to be set as well",
-        ));
+        return Err(Refusal::died(match name {
+            // Its very words, typing error included: scripts may look for them.
+            ProgramName::StartServer => {
+                "Usage: --log-file option must be specified together with --deamonize"
+            }
+            ProgramName::SdStarter => "--daemonize requires --log-file to be set as well",
+        }));
     }
     let mut command = arguments.command.into_iter();
     let program = command
@@ -122,10 +121,7 @@ fn settings(
             None if is_start_server || !environment.has("NOTIFY_SOCKET") => Attempts::Unlimited,
             None => Attempts::AtMost(NonZeroU32::MIN),
         },
-        kill_old_delay: kill_old_delay.unwrap_or(match auto_restart {
-            Some(_) => AUTO_RESTART_TRIAL,
-            None => Duration::ZERO,
-        }),
+        kill_old_delay: tuning.kill_old_delay,
         signal_on_hup: values::parsed("--signal-on-hup", arguments.signal_on_hup)?
             .unwrap_or(Signal::TERM),
         signal_on_term: values::parsed("--signal-on-term", arguments.signal_on_term)?
@@ -147,7 +143,7 @@ fn settings(
         status_file: arguments.status_file,
         log,
         daemonize: arguments.daemonize,
-        auto_restart,
+        auto_restart: tuning.auto_restart,
         control_socket: arguments.control_socket,
         told_to_workers,
     })
@@ -179,18 +175,24 @@ fn bad_port(text: &str, error: &PortError, name: ProgramName) -> Refusal {
     })
 }
 
-/// The interval of automatic reloads; 0 is the default, as in Perl's `||=`.
-fn auto_restart(
-    arguments: &Arguments,
-    environment: &Environment<'_>,
-) -> Result<Option<Duration>, Refusal> {
-    let interval = match &arguments.auto_restart_interval {
-        Some(text) => Some(values::duration("--auto-restart-interval", text)?),
-        None => environment.duration("AUTO_RESTART_INTERVAL")?,
+/// Trial time and automatic reloads: each from its option, else from its variable.
+fn tuning(arguments: &Arguments, environment: &Environment<'_>) -> Result<Tuning, Refusal> {
+    let either = |option: &str, text: &Option<String>, variable: &str| match text {
+        Some(text) => values::duration(option, text).map(Some),
+        None => environment.duration(variable),
     };
-    let enabled = arguments.enable_auto_restart || environment.is_true("ENABLE_AUTO_RESTART");
-    let interval = interval.filter(|interval| !interval.is_zero());
-    Ok(enabled.then(|| interval.unwrap_or(AUTO_RESTART_INTERVAL)))
+    let interval = either(
+        "--auto-restart-interval",
+        &arguments.auto_restart_interval,
+        tuning::AUTO_RESTART_INTERVAL,
+    )?;
+    let kill_old_delay = either(
+        "--kill-old-delay",
+        &arguments.kill_old_delay,
+        tuning::KILL_OLD_DELAY,
+    )?;
+    let enabled = arguments.enable_auto_restart || environment.is_true(tuning::ENABLE_AUTO_RESTART);
+    Ok(Tuning::settle(enabled, interval, kill_old_delay))
 }
 
 /// The options that `start_server` puts into its own environment, and so into

@@ -114,12 +114,12 @@ impl Machine {
             Phase::Swapping { current, mut next } => match next.step {
                 // READY=1 can arrive before we noticed that exec happened; it proves that it did.
                 Step::Executing { worker, .. } | Step::Booting { worker, .. } => {
-                    let mut old: Vec<_> = self
-                        .leaving
-                        .iter()
-                        .map(|leaving| leaving.worker.name())
-                        .collect();
-                    old.extend(current.as_ref().map(|current| current.worker.name()));
+                    // One that only takes the place of a dead one sends nobody away.
+                    let old = current.as_ref().map_or_else(Vec::new, |current| {
+                        let leaving = self.leaving.iter().map(|leaving| &leaving.worker);
+                        let old = leaving.chain([&current.worker]);
+                        old.map(Worker::name).collect()
+                    });
                     let after = now.since(worker.forked);
                     let signal = self.policy.signal_on_hup;
                     out.note(Note::Ready {

@@ -27,6 +27,13 @@ pub enum Note {
         /// Whether a swap is under way, so that this one waits for its turn.
         queued: bool,
     },
+    /// An automatic restart is due, and begins.
+    AutoRestart {
+        /// The interval that has passed.
+        interval: Duration,
+        /// Whether old generations are left: then it was put off to twice the interval.
+        forced: bool,
+    },
     /// A worker was forked.
     Starting(Name),
     /// An attempt failed.
@@ -46,7 +53,8 @@ pub enum Note {
         worker: Name,
         /// How long it took.
         after: Duration,
-        /// The generations that it replaces.
+        /// The generations that it replaces, also those that are leaving already; nobody when
+        /// none was serving.
         old: Vec<Name>,
         /// The signal that they will get.
         signal: Signal,

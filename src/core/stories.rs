@@ -647,3 +647,24 @@ fn an_automatic_restart_that_fails_is_not_tried_again_at_once() {
     assert_eq!(actions, [], "found by the laws: a fork storm");
     assert_eq!(machine.deadline(), Some(at(120_100)));
 }
+
+#[test]
+fn the_automatic_restart_says_whether_it_was_put_off() {
+    let mut machine = serving(Policy {
+        auto_restart: Some(Duration::from_secs(60)),
+        ..policy()
+    });
+    let note = |actions: Vec<Action>| actions.into_iter().next();
+    let restart = |forced| {
+        let interval = Duration::from_secs(60);
+        Some(Action::Note(Note::AutoRestart { interval, forced }))
+    };
+    assert_eq!(note(machine.step(Event::Tick, at(60_000))), restart(false));
+    machine.step(forked(2), at(60_000));
+    machine.step(said(2, Word::Ready), at(60_000));
+    assert_eq!(
+        note(machine.step(Event::Tick, at(180_000))),
+        restart(true),
+        "generation 1 still drains"
+    );
+}

@@ -7,8 +7,9 @@ use super::machine::{Announced, Machine, Phase, Standing};
 use super::note::{Note, Overstay};
 use super::out::Out;
 use super::policy::{EXTENSION, EXTENSION_EVERY};
+use super::queue::TIMER_REQUEST;
 use super::request::Origin;
-use super::worker::{Kill, Serving};
+use super::worker::{Kill, Reason, Serving};
 
 impl Machine {
     pub(super) fn tick(&mut self, now: Now, out: &mut Out) {
@@ -31,13 +32,22 @@ impl Machine {
                     .auto_restart_at(current)
                     .is_some_and(|moment| moment <= now)
                 {
-                    self.reload(super::queue::TIMER_REQUEST, now, out);
+                    let current = current.clone();
+                    self.restart_by_itself(current, now, out);
                 }
             }
             Phase::Swapping { .. } => self.candidate_tick(now, out),
             Phase::Stopping(_) => self.stopping_tick(now, out),
             Phase::New | Phase::Finished => {}
         }
+    }
+
+    fn restart_by_itself(&mut self, current: Serving, now: Now, out: &mut Out) {
+        out.note(Note::AutoRestart {
+            interval: self.policy.auto_restart.unwrap_or_default(),
+            forced: !self.leaving.is_empty(),
+        });
+        self.begin(Some(current), Reason::Reload, vec![TIMER_REQUEST], now, out);
     }
 
     /// After every event: the next swap in the queue, the end, the extension, the STATUS.

@@ -11,6 +11,7 @@
 //! | [`signals`] | our own signals: mask, dispositions, signalfd |
 //! | [`child`] | starting a program; the half after fork is in `after_fork` |
 //! | [`outcome`] | what a started child reports before it becomes its program |
+//! | [`daemon`] | leaving the terminal |
 //! | [`datagram`] | notify datagrams, with descriptors and credentials |
 //! | [`epoll`] | waiting for all of the above |
 //! | [`clock`] | the one clock |
@@ -23,6 +24,7 @@
 mod after_fork;
 pub mod child;
 pub mod clock;
+pub mod daemon;
 pub mod datagram;
 pub mod epoll;
 pub mod fd;

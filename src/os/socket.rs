@@ -171,6 +171,9 @@ fn bound(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     bind(&socket, &address)?;
+    // Afterwards it harms nobody, and workers find what they find under start_server: servers that
+    // bind a socket of their own for each peer on this port need it.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
     Ok(socket)
 }
 

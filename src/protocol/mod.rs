@@ -6,6 +6,7 @@
 //! | [`duration`] | `5`, `0.5`, `1m 30s`, `infinity` | the user |
 //! | [`signal_name`] | `TERM`, `SIGTERM`, `15` | the user |
 //! | [`envdir`] | a directory of variables | the user |
+//! | [`tuning`] | `KILL_OLD_DELAY` and its companions | the user |
 //! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
 //! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
 //! | [`worker_env`] | the environment of a worker | workers |
@@ -36,4 +37,5 @@ pub mod pid_file;
 pub mod port;
 pub mod signal_name;
 pub mod status_file;
+pub mod tuning;
 pub mod worker_env;

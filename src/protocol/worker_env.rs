@@ -150,6 +150,18 @@ pub fn build(
     block.into_iter().filter_map(entry).collect()
 }
 
+/// An environment less what systemd meant for the supervisor alone: for helpers of its own.
+pub fn without_ours(base: &[(OsString, OsString)]) -> Vec<CString> {
+    let kept = base
+        .iter()
+        .filter(|(name, _)| !is_ours_alone(name.as_encoded_bytes()));
+    let entries = kept.map(|(name, value)| {
+        let (name, value) = (name.as_encoded_bytes(), value.as_encoded_bytes());
+        entry((name.to_vec(), value.to_vec()))
+    });
+    entries.flatten().collect()
+}
+
 /// The value of `SERVER_STARTER_PORT`: `key=fd` joined with `;`.
 ///
 /// A key that the list cannot carry is left out, for it would hide others.

@@ -7,6 +7,7 @@ use crate::protocol::port::PortSpec;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// As long a queue as net.core.somaxconn allows, which caps it.
@@ -61,8 +62,15 @@ pub fn port(
     };
     bound.map_err(|error| ListenFailure::Listen {
         address: address.to_string(),
+        port: Some(spec.key.clone()),
         error,
     })
+}
+
+/// Whether a socket stands at the path already: one that is stale will be replaced.
+#[must_use]
+pub fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 /// Binds the socket of a `--path`; the file is to be removed at the end.
@@ -77,6 +85,7 @@ pub fn path(
     let backlog = backlog.unwrap_or(LONGEST_BACKLOG);
     listen_unix(path, backlog, mode).map_err(|error| ListenFailure::Listen {
         address: path.display().to_string(),
+        port: None,
         error,
     })
 }

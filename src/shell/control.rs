@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{getsockopt, sockopt};
 
@@ -60,6 +60,15 @@ pub enum Heard {
     Nothing,
     /// It is gone and forgotten.
     Gone,
+}
+
+/// The control socket of a supervisor that has a pid file and nothing else by which it could be
+/// found: the pid file's name with `.control` behind it.
+#[must_use]
+pub fn beside_pid_file(pid_file: &Path) -> PathBuf {
+    let mut path = pid_file.as_os_str().to_owned();
+    path.push(".control");
+    path.into()
 }
 
 impl Control {

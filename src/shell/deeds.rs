@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::envdir::Reading;
+use super::failure::exit_code;
 use super::mailbox::Mailbox;
 use super::settings::Ready;
 use super::spawn::Birth;
@@ -10,14 +12,20 @@ use super::token::Token;
 use super::workers::News;
 use crate::core::{Action, Event};
 use crate::os::epoll::Interest;
+use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
+use crate::protocol::worker_env::Variable;
 
 impl Supervisor {
     pub(super) fn perform(&mut self, action: Action) -> Result<(), Broken> {
         match action {
             Action::Spawn(generation) => self.spawn(generation)?,
-            Action::Signal(generation, signal) => self.signal(generation, signal),
+            Action::Signal(generation, signal) => {
+                // Whoever is told to leave may ask who serves instead.
+                self.update_status_file();
+                self.signal(generation, signal);
+            }
             Action::Kill(generation) => self.signal(generation, Signal::KILL),
             Action::Tell(telling) => self.manager.tell(telling),
             Action::Answer(requester, verdict) => self.manager.answer(requester, verdict),
@@ -45,7 +53,21 @@ impl Supervisor {
                 return Ok(());
             }
         };
-        let birth = Birth::new(generation, mailbox.as_ref().map(Mailbox::address));
+        let variables = match self.envdir.read(generation) {
+            Ok(reading) => self.take_reading(reading),
+            Err(unreadable) => {
+                self.queue.push_front(Event::NotStarted {
+                    generation,
+                    text: unreadable.to_string(),
+                    errno: unreadable.errno(),
+                });
+                return Ok(());
+            }
+        };
+        let birth = Birth {
+            variables: &variables,
+            ..Birth::new(generation, mailbox.as_ref().map(Mailbox::address))
+        };
         match self.spawner.spawn(&self.listeners, &birth) {
             Ok(child) => {
                 // Before anything else: the machine must know of it when its exit is seen.
@@ -67,6 +89,67 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// The directory of variables has changed: our own may be among them.
+    pub(super) fn look_at_envdir(&mut self) {
+        if !self.envdir.has_changed() {
+            return;
+        }
+        match self.envdir.read(Generation::FIRST) {
+            Ok(reading) => drop(self.take_reading(reading)),
+            Err(unreadable) => log::warn!("{unreadable}"),
+        }
+    }
+
+    fn take_reading(&mut self, reading: Reading) -> Vec<Variable> {
+        if let Some(bad) = reading.bad {
+            log::warn!("{bad}; nothing is changed by it");
+        }
+        if let Some(tuning) = reading.retuned {
+            self.queue.push_front(Event::Retuned {
+                kill_old_delay: tuning.kill_old_delay,
+                auto_restart: tuning.auto_restart,
+            });
+        }
+        reading.variables
+    }
+
+    /// Lists the generations, if anybody wants to read it and something has changed.
+    pub(super) fn update_status_file(&mut self) {
+        let Some(status_file) = &mut self.status_file else {
+            return;
+        };
+        if let Err(error) = status_file.update(&self.machine.snapshot()) {
+            let path = status_file.path().display();
+            log::error!(
+                "cannot write the status file {path}: {}; going on without it",
+                Reason(&error)
+            );
+        }
+    }
+
+    /// Tells the parent of a daemon, once, how the start went: it ends with our answer.
+    pub(super) fn tell_parent(&mut self) {
+        let Some(herald) = &mut self.herald else {
+            return;
+        };
+        let snapshot = self.machine.snapshot();
+        if snapshot.serving().is_some() {
+            herald.tell(exit_code::OK, "");
+        } else if let Some(failure) = snapshot.last_failure {
+            let next = if snapshot.stopping {
+                "giving up"
+            } else {
+                "trying again in the background"
+            };
+            herald.tell(exit_code::NEVER_SERVED, &format!("{failure}; {next}"));
+        } else if snapshot.stopping {
+            herald.tell(exit_code::NEVER_SERVED, "stopped before anything served");
+        } else {
+            return;
+        }
+        self.herald = None;
     }
 
     /// A generation's notify socket. Where the worker is judged by other means it can do without.

@@ -3,14 +3,14 @@
 //! Neither can stop the loop. systemd-journal-logger tells whether stderr is the journal, but its
 //! sender waits for a stuck journald, so the datagram is sent here, without waiting; stderr is
 //! asked first whether it takes a line. What is lost is counted, and said as soon as lines get
-//! through again.
+//! through again. With `--log-file` stderr is the log, and the journal is not asked.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::sync::Mutex;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -21,6 +21,9 @@ use crate::protocol::journal_record::{self, Priority};
 
 /// journald's native socket (systemd-journald.service(8)).
 const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// The pipe of `--log-file '| command'`, non-blocking, while there is one.
+static PIPE: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 /// The program's logger.
 #[derive(Debug)]
@@ -39,9 +42,10 @@ enum Way {
 }
 
 impl Journal {
-    /// Makes this the program's logger. `prefix` stands before each line on stderr.
-    pub fn install(identifier: &'static str, prefix: &'static str) {
-        let native = systemd_journal_logger::connected_to_journal()
+    /// Makes this the program's logger. `prefix` stands before each line on stderr; with `own_log`
+    /// the lines go there even where stderr is the journal.
+    pub fn install(identifier: &'static str, prefix: &'static str, own_log: bool) {
+        let native = (!own_log && systemd_journal_logger::connected_to_journal())
             .then(|| Target::parse(OsStr::new(SOCKET)).ok())
             .flatten();
         let way = native.map_or(Way::Stderr { prefix }, Way::Native);
@@ -54,6 +58,16 @@ impl Journal {
         if log::set_boxed_logger(Box::new(journal)).is_ok() {
             log::set_max_level(LevelFilter::Info);
         }
+    }
+
+    /// From now on lines for stderr go into this pipe; it must be non-blocking.
+    pub fn write_to(writer: OwnedFd) {
+        *pipe() = Some(writer);
+    }
+
+    /// From now on lines for stderr go there again.
+    pub fn write_to_stderr() {
+        *pipe() = None;
     }
 
     /// Whether the line got through.
@@ -76,7 +90,10 @@ impl Journal {
             Way::Stderr { prefix } => {
                 let mut line = String::new();
                 let _ = writeln!(line, "{prefix}{}", record.args());
-                write_line(line.as_bytes())
+                match &*pipe() {
+                    Some(pipe) => write_to_pipe(pipe, line.as_bytes()),
+                    None => write_line(line.as_bytes()),
+                }
             }
         }
     }
@@ -135,6 +152,16 @@ const fn priority(level: Level) -> Priority {
         Level::Info => Priority::Info,
         Level::Debug | Level::Trace => Priority::Debug,
     }
+}
+
+fn pipe() -> MutexGuard<'static, Option<OwnedFd>> {
+    PIPE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One line into the pipe, if there is room: up to PIPE_BUF bytes go in whole or not at all.
+fn write_to_pipe(pipe: &OwnedFd, line: &[u8]) -> bool {
+    line.chunks(libc::PIPE_BUF)
+        .all(|piece| rustix::io::write(pipe, piece).is_ok_and(|count| count == piece.len()))
 }
 
 /// One line to stderr, if it takes it now. A pipe that polls writable takes PIPE_BUF bytes

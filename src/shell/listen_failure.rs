@@ -43,6 +43,8 @@ pub enum ListenFailure {
     Listen {
         /// The address or path.
         address: String,
+        /// The key, for a `--port`.
+        port: Option<String>,
         /// What bind(2) or listen(2) said.
         error: io::Error,
     },
@@ -84,6 +86,34 @@ impl ListenFailure {
     }
 }
 
+impl ListenFailure {
+    /// The reason in the words of start_server, where it has some: scripts look for them.
+    #[must_use]
+    pub fn start_servers(&self) -> String {
+        match self {
+            ListenFailure::Resolve { host, reason, .. } => {
+                format!("failed to resolve host:{host}:{reason}")
+            }
+            ListenFailure::Listen {
+                port: Some(key),
+                error,
+                ..
+            } => format!("failed to bind to {key}:{}", Reason(error)),
+            ListenFailure::Listen {
+                address,
+                port: None,
+                error,
+            } => format!("failed to listen to file {address}:{}", unix_reason(error)),
+            ListenFailure::Environment(_)
+            | ListenFailure::Inherit { .. }
+            | ListenFailure::NotListening { .. }
+            | ListenFailure::Pins { .. }
+            | ListenFailure::Reserved { .. }
+            | ListenFailure::Move(_) => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,12 +135,8 @@ impl fmt::Display for ListenFailure {
             ListenFailure::Resolve { host, port, reason } => {
                 write!(f, "cannot resolve host {host} in --port {port}: {reason}")
             }
-            ListenFailure::Listen { address, error } => {
-                write!(f, "cannot listen on {address}: {}", Reason(error))?;
-                if error.kind() == io::ErrorKind::AlreadyExists {
-                    f.write_str(", and is not a socket")?;
-                }
-                Ok(())
+            ListenFailure::Listen { address, error, .. } => {
+                write!(f, "cannot listen on {address}: {}", unix_reason(error))
             }
             ListenFailure::Pins { first, second, fd } => {
                 write!(f, "{first} and {second} both ask for file descriptor {fd}")
@@ -128,6 +154,14 @@ impl fmt::Display for ListenFailure {
 
 impl std::error::Error for ListenFailure {}
 
+fn unix_reason(error: &io::Error) -> String {
+    let more = match error.kind() {
+        io::ErrorKind::AlreadyExists => ", and is not a socket",
+        _ => "",
+    };
+    format!("{}{more}", Reason(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +169,7 @@ mod tests {
     fn listen(address: &str, errno: i32) -> ListenFailure {
         ListenFailure::Listen {
             address: address.to_owned(),
+            port: address.contains(':').then(|| address.to_owned()),
             error: io::Error::from_raw_os_error(errno),
         }
     }
@@ -148,6 +183,14 @@ mod tests {
         assert_eq!(
             listen("/run/precious", libc::EEXIST).to_string(),
             "cannot listen on /run/precious: File exists, and is not a socket"
+        );
+        assert_eq!(
+            listen("127.0.0.1:80", libc::EACCES).start_servers(),
+            "failed to bind to 127.0.0.1:80:Permission denied"
+        );
+        assert_eq!(
+            listen("s.sock", libc::ENOENT).start_servers(),
+            "failed to listen to file s.sock:No such file or directory"
         );
         let name = Name::new("connection").unwrap();
         assert_eq!(

@@ -54,7 +54,8 @@ pub struct Listener {
     pub kind: SocketKind,
     /// The number at which workers find it.
     pub target: RawFd,
-    pin: Option<RawFd>,
+    /// The number that the user asked for.
+    pub pin: Option<RawFd>,
 }
 
 /// What the command line says about listeners.
@@ -74,7 +75,8 @@ pub struct Wanted<'a> {
     pub reserved: Option<RawFd>,
 }
 
-/// All listeners, adopted ones first, then ports, then paths.
+/// All listeners, adopted ones first, then ports, then paths. The files of the unix sockets that
+/// we bound go with them.
 #[derive(Debug, Default)]
 pub struct Listeners {
     all: Vec<Listener>,
@@ -121,13 +123,8 @@ impl Listeners {
         wanted: &Wanted<'_>,
     ) -> Result<Listeners, ListenFailure> {
         let mut listeners = Listeners::default();
-        match listeners.fill(inherited, wanted) {
-            Ok(()) => Ok(listeners),
-            Err(failure) => {
-                listeners.remove_files();
-                Err(failure)
-            }
-        }
+        listeners.fill(inherited, wanted)?;
+        Ok(listeners)
     }
 
     fn fill(&mut self, given: Vec<Inherited>, wanted: &Wanted<'_>) -> Result<(), ListenFailure> {
@@ -148,8 +145,13 @@ impl Listeners {
             let index = match claim::path(&self.all[..adopted], &named, path) {
                 Some(index) => index,
                 None => {
+                    let was_there = bound::is_socket(path);
                     let (fd, file) = bound::path(path, wanted.backlog, wanted.path_mode)?;
                     self.files.push(file);
+                    if was_there {
+                        let path = path.clone();
+                        self.warnings.push(Warning::Replaced { path });
+                    }
                     self.push(fd)?
                 }
             };
@@ -320,6 +322,13 @@ impl Listeners {
             Err(error) => Some((file.path().to_path_buf(), error)),
         };
         files.filter_map(failed).collect()
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        // Nobody is left to whom it could be told.
+        let _ = self.remove_files();
     }
 }
 

@@ -5,11 +5,20 @@
 //! | [`settings`] | what the user asked for |
 //! | [`start`] | from settings to a running loop |
 //! | [`supervisor`] | the loop |
+//! | `foundation` | the parts of the loop, opened |
+//! | [`failure`] | why nothing runs |
 //! | `deeds` | the machine's actions, carried out |
+//! | `signalled` | the signals that we hear, as events |
 //! | `clients` | the control socket's calls, as events and replies |
 //! | [`listeners`] | what is handed over (`adopted`, `bound`, `placement`) |
+//! | [`advice`] | servers that are known to fail on a socket |
 //! | [`spawn`] | a worker's fork and exec, prepared |
 //! | [`workers`] | the processes |
+//! | [`envdir`] | variables from files |
+//! | [`pid_file`], [`holder`] | our pid and its lock; whom another's stands for |
+//! | [`status_file`] | the list of generations for scripts |
+//! | [`own_file`] | a file that is removed only while it is ours |
+//! | [`log_file`], [`log_command`] | where `--log-file` sends everything |
 //! | [`mailbox`] | a generation's notify socket |
 //! | [`manager`] | systemd |
 //! | [`watchdog`] | systemd's eye on us |
@@ -22,21 +31,32 @@
 //! Only the supervisor sees both the core and the effects; the pieces do not call each other.
 
 pub mod adopted;
+pub mod advice;
 pub mod bound;
 mod clients;
 pub mod control;
 mod deeds;
+pub mod envdir;
+pub mod failure;
+mod foundation;
+pub mod holder;
 pub mod journal;
 pub mod listen_failure;
 pub mod listeners;
+pub mod log_command;
+pub mod log_file;
 pub mod mailbox;
 pub mod manager;
+pub mod own_file;
+pub mod pid_file;
 pub mod placement;
 pub mod report;
 pub mod runtime;
 pub mod settings;
+mod signalled;
 pub mod spawn;
 pub mod start;
+pub mod status_file;
 pub mod supervisor;
 mod token;
 pub mod voice;

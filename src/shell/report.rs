@@ -32,6 +32,10 @@ pub fn status(snapshot: &Snapshot, settings: &Settings, listeners: &Listeners, n
         "listeners": listeners.as_slice().iter().map(listener).collect::<Vec<_>>(),
         "lastVerdict": snapshot.last_verdict.as_ref().map(|(at, last)| verdict(last, *at, now)),
         "lastFailure": snapshot.last_failure.as_ref().map(ToString::to_string),
+        "lastFailureGeneration": snapshot
+            .last_failure
+            .as_ref()
+            .map(|failure| failure.generation.get()),
         "reloadsFailed": snapshot.reloads_failed,
         "restarts": snapshot.restarts,
     })

@@ -5,26 +5,28 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::control::Control;
+use super::envdir::Envdir;
 use super::listeners::Listeners;
+use super::log_command::LogCommand;
 use super::manager::Manager;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
+use super::status_file::StatusFile;
 use super::token::Token;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
-use crate::core::{Event, Machine, Now, Origin, Outcome, Request, Requester, StopBy};
+use crate::core::{Event, Machine, Now, Outcome, Requester};
 use crate::os::clock;
+use crate::os::daemon::Herald;
 use crate::os::epoll::Epoll;
 use crate::os::process;
 use crate::os::signals::SignalFd;
 use crate::protocol::control::Wait;
-use crate::protocol::signal_name::Signal;
 
 /// Everything that the loop works with.
 pub struct Supervisor {
@@ -41,6 +43,11 @@ pub struct Supervisor {
     pub(super) runtime: Runtime,
     pub(super) voice: Voice,
     pub(super) invocation_id: Option<String>,
+    pub(super) envdir: Envdir,
+    pub(super) status_file: Option<StatusFile>,
+    pub(super) log_command: Option<LogCommand>,
+    /// Set until the parent of a daemon knows how the start went.
+    pub(super) herald: Option<Herald>,
     /// Events that wait for the machine.
     pub(super) queue: VecDeque<Event>,
     /// Clients that wait for something to hold.
@@ -77,6 +84,14 @@ pub struct Parts {
     pub voice: Voice,
     /// INVOCATION_ID, to know the unit's own control processes by.
     pub invocation_id: Option<String>,
+    /// The directory of variables.
+    pub envdir: Envdir,
+    /// Where the generations are listed.
+    pub status_file: Option<StatusFile>,
+    /// What takes the log, if that is a command.
+    pub log_command: Option<LogCommand>,
+    /// The way to the parent of a daemon.
+    pub herald: Option<Herald>,
 }
 
 /// Why the loop cannot go on. Each is an error of the machine that we run on.
@@ -110,6 +125,10 @@ impl Supervisor {
             runtime: parts.runtime,
             voice: parts.voice,
             invocation_id: parts.invocation_id,
+            envdir: parts.envdir,
+            status_file: parts.status_file,
+            log_command: parts.log_command,
+            herald: parts.herald,
             queue: VecDeque::new(),
             waits: Vec::new(),
             outcome: None,
@@ -117,9 +136,19 @@ impl Supervisor {
         }
     }
 
-    /// Removes the files of the unix sockets that we bound; answers what could not be removed.
-    pub fn remove_socket_files(&mut self) -> Vec<(PathBuf, io::Error)> {
-        self.listeners.remove_files()
+    /// Removes our files, in the order in which a successor needs their names; what is left to be
+    /// closed is the log.
+    pub fn clean_up(&mut self) -> Option<LogCommand> {
+        for (path, error) in self.listeners.remove_files() {
+            log::warn!("cannot remove the socket {}: {error}", path.display());
+        }
+        if let Some(status_file) = &mut self.status_file {
+            if let Err(error) = status_file.remove() {
+                let path = status_file.path().display();
+                log::warn!("cannot remove the status file {path}: {error}");
+            }
+        }
+        self.log_command.take()
     }
 
     /// Runs until everybody is gone.
@@ -160,7 +189,8 @@ impl Supervisor {
         let now = clock::now();
         let machine = self.machine.deadline().map(Now::since_start);
         let watchdog = self.watchdog.as_ref().map(Watchdog::due);
-        let due = [machine, watchdog].into_iter().flatten().min();
+        let log_command = self.log_command.as_ref().and_then(LogCommand::due);
+        let due = [machine, watchdog, log_command].into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))
     }
 
@@ -172,13 +202,20 @@ impl Supervisor {
                 self.manager.pet();
             }
         }
+        if let Some(log_command) = &mut self.log_command {
+            log_command
+                .start_if_due(&self.epoll)
+                .map_err(broken("waiting for the log command"))?;
+        }
         loop {
             while let Some(event) = self.queue.pop_front() {
                 let actions = self.machine.step(event, Now::at(clock::now()));
                 for action in actions {
                     self.perform(action)?;
                 }
+                self.update_status_file();
             }
+            self.tell_parent();
             self.answer_waits()?;
             self.flush_manager()?;
             // A client that was answered may have its next call ready.
@@ -205,7 +242,15 @@ impl Supervisor {
                 Ok(news) => self.take_news(generation, news),
                 Err(error) => log::warn!("cannot read what generation {generation} says: {error}"),
             },
+            Token::LogCommand => {
+                if let Some(log_command) = &mut self.log_command {
+                    log_command
+                        .reap(&self.epoll)
+                        .map_err(broken("reaping the log command"))?;
+                }
+            }
             Token::Signals => self.hear_signals()?,
+            Token::Envdir => self.look_at_envdir(),
             // The outbox is emptied after every round.
             Token::Manager => {}
             Token::Control => {
@@ -218,59 +263,5 @@ impl Supervisor {
             Token::Client(id) => self.attend_client(id)?,
         }
         Ok(())
-    }
-
-    fn hear_signals(&mut self) -> Result<(), Broken> {
-        while let Some(received) = self.signals.receive().map_err(broken("reading signals"))? {
-            let Some(signal) = Signal::new(received.signal) else {
-                continue;
-            };
-            if self.settings.forward.contains(&signal) {
-                self.forward(signal);
-                continue;
-            }
-            match signal {
-                Signal::HUP => {
-                    let request = Request {
-                        requester: None,
-                        origin: Origin::Hangup,
-                        only_if: None,
-                    };
-                    self.queue.push_back(Event::Reload(request));
-                }
-                Signal::TERM | Signal::QUIT => self.queue_stop(StopBy::Terminate),
-                Signal::INT => self.queue_stop(StopBy::Interrupt),
-                // Its message is the pidfd's; as PID 1 there may be others.
-                Signal::CHLD => self.reap_strangers(),
-                signal => log::info!("received {signal}: ignored (see --forward)"),
-            }
-        }
-        Ok(())
-    }
-
-    fn queue_stop(&mut self, by: StopBy) {
-        self.queue.push_back(Event::Stop {
-            requester: None,
-            by,
-        });
-    }
-
-    fn forward(&self, signal: Signal) {
-        let Some(generation) = self.machine.serving_generation() else {
-            log::info!("received {signal}: no generation is serving that could have it");
-            return;
-        };
-        log::info!("received {signal}: passing it to generation {generation}");
-        if let Err(error) = self.workers.signal(generation, signal) {
-            log::warn!("cannot send {signal} to generation {generation}: {error}");
-        }
-    }
-
-    fn reap_strangers(&self) {
-        if std::process::id() == 1 {
-            if let Err(error) = process::reap_strangers(|pid| self.workers.owns(pid)) {
-                log::warn!("cannot reap processes that we did not start: {error}");
-            }
-        }
     }
 }

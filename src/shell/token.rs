@@ -12,8 +12,12 @@ pub(super) enum Token {
     Outcome(Generation),
     /// A worker's notify socket.
     Mail(Generation),
+    /// The log command ended.
+    LogCommand,
     /// Signals to us.
     Signals,
+    /// The directory of `--envdir` has changed.
+    Envdir,
     /// systemd has room for another message.
     Manager,
     /// Somebody knocks at the control socket.
@@ -31,10 +35,12 @@ impl From<Token> for u64 {
             Token::Exit(generation) => (0, generation.get()),
             Token::Outcome(generation) => (1, generation.get()),
             Token::Mail(generation) => (2, generation.get()),
-            Token::Signals => (3, 0),
-            Token::Manager => (4, 0),
-            Token::Control => (5, 0),
-            Token::Client(id) => (6, id),
+            Token::LogCommand => (3, 0),
+            Token::Signals => (4, 0),
+            Token::Envdir => (5, 0),
+            Token::Manager => (6, 0),
+            Token::Control => (7, 0),
+            Token::Client(id) => (8, id),
         };
         (kind << KIND_SHIFT) | id
     }
@@ -49,10 +55,12 @@ impl Token {
             0 => generation.map(Self::Exit),
             1 => generation.map(Self::Outcome),
             2 => generation.map(Self::Mail),
-            3 => Some(Self::Signals),
-            4 => Some(Self::Manager),
-            5 => Some(Self::Control),
-            6 => Some(Self::Client(id)),
+            3 => Some(Self::LogCommand),
+            4 => Some(Self::Signals),
+            5 => Some(Self::Envdir),
+            6 => Some(Self::Manager),
+            7 => Some(Self::Control),
+            8 => Some(Self::Client(id)),
             _ => None,
         }
     }
@@ -70,7 +78,9 @@ mod tests {
             Token::Exit(generation),
             Token::Outcome(generation),
             Token::Mail(generation),
+            Token::LogCommand,
             Token::Signals,
+            Token::Envdir,
             Token::Manager,
             Token::Control,
             Token::Client(9),

@@ -3,6 +3,7 @@
 use crate::protocol::address::Address;
 use crate::protocol::listen_fds::{Name, NotForUs};
 use std::fmt;
+use std::path::PathBuf;
 
 /// Something about a listener that its owner may not expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub enum Warning {
     DualStack {
         /// The key.
         key: String,
+    },
+    /// A socket file on which nobody listened made room for ours.
+    Replaced {
+        /// Where it was.
+        path: PathBuf,
     },
     /// A `--listen-key` for a name that no adopted socket has.
     UnusedKey {
@@ -59,6 +65,11 @@ impl fmt::Display for Warning {
                 f,
                 "the socket for {key} takes IPv6 and IPv4; some workers fail on that: \
                  use ListenStream=0.0.0.0:{key} for IPv4 alone"
+            ),
+            Warning::Replaced { path } => write!(
+                f,
+                "replaced the socket {}, on which nobody listened",
+                path.display()
             ),
             Warning::UnusedKey { name } => {
                 write!(f, "--listen-key names {name}, but no socket is called that")

@@ -1,0 +1,179 @@
+//! From what was bound to the parts of a loop: everything that must not exist twice, and so comes
+//! after the fork of `--daemonize`.
+
+use std::os::fd::AsFd;
+
+use super::control::{Control, beside_pid_file};
+use super::envdir::Envdir;
+use super::failure::{Failure, system};
+use super::listeners::Listeners;
+use super::log_file::LogFile;
+use super::manager::Manager;
+use super::runtime::Runtime;
+use super::settings::Settings;
+use super::spawn::Spawner;
+use super::start::Environment;
+use super::status_file::StatusFile;
+use super::supervisor::Parts;
+use super::token::Token;
+use super::voice::Voice;
+use super::watchdog::Watchdog;
+use crate::core::{Machine, Policy};
+use crate::os::clock;
+use crate::os::epoll::{Epoll, Interest};
+use crate::os::reason::Reason;
+use crate::os::signals::{Original, SignalFd};
+use crate::protocol::generation::Generation;
+use crate::protocol::tuning::Tuning;
+use crate::protocol::worker_env;
+
+/// What stands when there is only one process left, the one that stays.
+pub(super) struct Foundation {
+    pub(super) settings: Settings,
+    pub(super) environment: Environment,
+    pub(super) voice: Voice,
+    pub(super) original: Original,
+    pub(super) signal_fd: SignalFd,
+    pub(super) listeners: Listeners,
+    pub(super) log: Option<LogFile>,
+    pub(super) is_daemon: bool,
+}
+
+impl Foundation {
+    pub(super) fn build(self) -> Result<Parts, Failure> {
+        let Self {
+            mut settings,
+            environment,
+            ..
+        } = self;
+        let manager = Manager::from_environment(environment.get("NOTIFY_SOCKET"))
+            .map_err(system("reading NOTIFY_SOCKET"))?;
+        let watchdog = Watchdog::from_environment(
+            environment.text("WATCHDOG_USEC"),
+            environment.text("WATCHDOG_PID"),
+            clock::now(),
+        )
+        .filter(|_| manager.is_there());
+        let runtime = Runtime::open(
+            environment.get("RUNTIME_DIRECTORY"),
+            environment.get("XDG_RUNTIME_DIR"),
+        )
+        .map_err(system("creating a runtime directory"))?;
+        let epoll = Epoll::new().map_err(system("creating an epoll set"))?;
+        let signals = self.signal_fd;
+        epoll
+            .add(signals.as_fd(), Token::Signals.into(), Interest::Readable)
+            .map_err(system("waiting for signals"))?;
+        let control = open_control(&settings, &runtime, &epoll)?;
+
+        let tuning = Tuning {
+            kill_old_delay: settings.kill_old_delay,
+            auto_restart: settings.auto_restart,
+        };
+        let mut envdir = Envdir::new(
+            settings.envdir.clone(),
+            environment.0.clone(),
+            settings.told_to_workers.clone(),
+            tuning,
+        );
+        // One that cannot be read is reported by the first spawn.
+        if let Ok(reading) = envdir.read(Generation::FIRST) {
+            let tuning = reading.retuned.unwrap_or(tuning);
+            settings.kill_old_delay = tuning.kill_old_delay;
+            settings.auto_restart = tuning.auto_restart;
+        }
+        if let Some(watch) = envdir.watch() {
+            epoll
+                .add(watch, Token::Envdir.into(), Interest::Readable)
+                .map_err(system("watching the envdir"))?;
+        }
+
+        let machine = Machine::new(policy(&settings, self.listeners.as_slice().len()));
+        let invocation_id = environment.text("INVOCATION_ID").map(str::to_owned);
+        let log_environment = worker_env::without_ours(&environment.0);
+        let spawner = Spawner::new(&settings, environment.0, self.original.clone());
+        let status_file = settings.status_file.clone().map(StatusFile::new);
+        // From here on stderr is the log: whatever fails after this is said there.
+        let mut log_command = match self.log {
+            Some(log) => log
+                .redirect(log_environment, self.original, self.is_daemon)
+                .map_err(system("redirecting output to the log"))?,
+            None => None,
+        };
+        if let Some(log_command) = &mut log_command {
+            log_command
+                .start(&epoll)
+                .map_err(system("waiting for the log command"))?;
+        }
+        Ok(Parts {
+            settings,
+            machine,
+            epoll,
+            signals,
+            spawner,
+            listeners: self.listeners,
+            manager,
+            watchdog,
+            control,
+            runtime,
+            voice: self.voice,
+            invocation_id,
+            envdir,
+            status_file,
+            log_command,
+            herald: None,
+        })
+    }
+}
+
+/// Where clients ask: as told, or where `starterctl` looks, or beside the pid file, where
+/// `--restart` looks. In the last case nobody has asked for it, so that it fails is no reason
+/// not to serve.
+fn open_control(
+    settings: &Settings,
+    runtime: &Runtime,
+    epoll: &Epoll,
+) -> Result<Option<Control>, Failure> {
+    let told = settings.control_socket.clone();
+    if let Some(path) = told.or_else(|| runtime.control_socket()) {
+        let control = Control::open(&path, epoll).map_err(|error| Failure::System {
+            stage: format!("cannot open the control socket {}", path.display()),
+            error,
+        })?;
+        return Ok(Some(control));
+    }
+    let Some(path) = settings.pid_file.as_deref().map(beside_pid_file) else {
+        return Ok(None);
+    };
+    match Control::open(&path, epoll) {
+        Ok(control) => Ok(Some(control)),
+        Err(error) => {
+            log::warn!(
+                "cannot open the control socket {}: {}; --restart will not hear of failures",
+                path.display(),
+                Reason(&error)
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The machine's constants.
+fn policy(settings: &Settings, sockets: usize) -> Policy {
+    Policy {
+        readiness: settings.ready.readiness(),
+        interval: settings.interval,
+        start_timeout: settings.start_timeout.duration(),
+        attempts: settings.attempts,
+        kill_old_delay: settings.kill_old_delay,
+        drain_timeout: settings.drain_timeout.duration(),
+        stop_timeout: settings.stop_timeout.duration(),
+        max_draining: settings
+            .max_draining
+            .and_then(|limit| usize::try_from(limit.get()).ok()),
+        signal_on_hup: settings.signal_on_hup,
+        signal_on_term: settings.signal_on_term,
+        auto_restart: settings.auto_restart,
+        sockets,
+    }
+}
