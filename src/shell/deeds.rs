@@ -19,6 +19,7 @@ impl Supervisor {
             Action::Spawn(generation) => self.spawn(generation)?,
             Action::Signal(generation, signal) => self.signal(generation, signal),
             Action::Kill(generation) => self.signal(generation, Signal::KILL),
+            Action::Sweep(_) | Action::Probe(_) | Action::EndProbe(_) => {}
             Action::Tell(telling) => self.manager.tell(telling),
             Action::Answer(requester, verdict) => self.manager.answer(requester, verdict),
             Action::Note(note) => {

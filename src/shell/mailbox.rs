@@ -125,7 +125,7 @@ fn translate(message: Message, words: &mut Vec<Word>) {
         Some(_) | None => {}
     }
     if message.watchdog == Some(Watchdog::Trigger) {
-        words.push(Word::Broken("WATCHDOG=trigger".to_owned()));
+        words.push(Word::Hung);
     }
     if message.ready {
         words.push(Word::Ready);

@@ -245,6 +245,7 @@ fn policy(settings: &Settings, sockets: usize) -> Policy {
             .and_then(|limit| usize::try_from(limit.get()).ok()),
         signal_on_hup: settings.signal_on_hup,
         signal_on_term: settings.signal_on_term,
+        worker_watchdog: None,
         auto_restart: settings.auto_restart,
         sockets,
     }

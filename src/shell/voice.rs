@@ -47,6 +47,9 @@ impl Voice {
     /// The lines for a note: mostly one.
     #[must_use]
     pub fn say(self, note: &Note) -> Vec<Line> {
+        if let Note::Ready { again: true, .. } = note {
+            return Vec::new();
+        }
         match self {
             Self::Ours => vec![ours(note)],
             Self::StartServer => start_servers(note),
@@ -128,6 +131,36 @@ fn ours(note: &Note) -> Line {
                 full(*worker)
             )
         }
+        Note::Hung {
+            worker,
+            how,
+            count,
+            pause,
+        } => {
+            let times = if *count > 1 {
+                format!(" ({count} times in short order)")
+            } else {
+                String::new()
+            };
+            let when = if pause.is_zero() {
+                "now".to_owned()
+            } else {
+                format!("in {}", Rough(*pause))
+            };
+            format!(
+                "{} hangs: {how}{times}; starting another one beside it {when}",
+                full(*worker)
+            )
+        }
+        Note::Complained { worker, text } => format!("{} reports {text}", full(*worker)),
+        Note::Lingering { worker, exit } => format!(
+            "{} {exit}; processes that it started are still there",
+            full(*worker)
+        ),
+        Note::Overstayed {
+            worker,
+            limit: Overstay::Orphaned,
+        } => format!("killing what {} left behind", full(*worker)),
         Note::Overstayed { worker, limit } => {
             format!("killing {}: {}", full(*worker), overstay(*limit))
         }
@@ -184,7 +217,9 @@ fn start_servers(note: &Note) -> Vec<Line> {
                 Cause::Exited { exit, .. } | Cause::ExitedOnTrial { exit, .. } => {
                     vec![failed(exit.wait_status())]
                 }
-                Cause::NotReady { .. } | Cause::Reported { .. } => vec![ours(note).text],
+                Cause::NotReady { .. } | Cause::Reported { .. } | Cause::Hung { .. } => {
+                    vec![ours(note).text]
+                }
             }
         }
         Note::Ready { old, signal, .. } => {
@@ -243,6 +278,9 @@ fn start_servers(note: &Note) -> Vec<Line> {
         }
         Note::Exiting => vec!["exiting".to_owned()],
         Note::ReloadAsked { .. }
+        | Note::Hung { .. }
+        | Note::Complained { .. }
+        | Note::Lingering { .. }
         | Note::AttemptFailed { pid: None, .. }
         | Note::Overstayed { .. }
         | Note::GivingUp(_) => vec![ours(note).text],
@@ -275,6 +313,9 @@ fn class(note: &Note) -> (Level, &'static str, Option<Name>) {
         Note::Draining { old, .. } => (Level::Info, "draining", old.first().copied()),
         Note::Drained { worker, .. } => (Level::Info, "drained", Some(*worker)),
         Note::Died { worker, .. } => (Level::Error, "died", Some(*worker)),
+        Note::Hung { worker, .. } => (Level::Error, "hung", Some(*worker)),
+        Note::Complained { worker, .. } => (Level::Warn, "complained", Some(*worker)),
+        Note::Lingering { worker, .. } => (Level::Info, "lingering", Some(*worker)),
         Note::Overstayed { worker, .. } => (Level::Warn, "killed", Some(*worker)),
         Note::Stopping { .. } => (Level::Info, "stopping", None),
         Note::Left { worker, .. } => (Level::Info, "left", Some(*worker)),
@@ -321,6 +362,8 @@ fn overstay(limit: Overstay) -> String {
         Overstay::Stop(patience) => format!("--stop-timeout ({}) has passed", Rough(patience)),
         Overstay::TooMany(limit) => format!("more than --max-draining {limit} old generations"),
         Overstay::Impatience => "received INT again".to_owned(),
+        Overstay::Silent(how) => format!("it was told to leave and hangs: {how}"),
+        Overstay::Orphaned => "nobody leads it any more".to_owned(),
     }
 }
 
