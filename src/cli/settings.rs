@@ -147,6 +147,12 @@ fn settings(
         status_file: arguments.status_file,
         log,
         daemonize: arguments.daemonize,
+        worker_watchdog: values::positive("--worker-watchdog", arguments.worker_watchdog)?,
+        fd_store_max: match arguments.fd_store_max {
+            Some(text) => values::fd_store_max(&text)?,
+            None => 0,
+        },
+        no_cgroup: arguments.no_cgroup,
         auto_restart,
         control_socket: arguments.control_socket,
         told_to_workers,

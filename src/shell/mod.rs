@@ -11,6 +11,12 @@
 //! | [`spawn`] | a worker's fork and exec, prepared |
 //! | [`workers`] | the processes |
 //! | [`mailbox`] | a generation's notify socket |
+//! | [`surroundings`] | what workers have beside their sockets |
+//! | `estate` | that, from a worker's birth to after its death |
+//! | [`readiness`], [`probes`] | `--ready=fd:N`, `--ready=command:CMD` |
+//! | [`fd_store`] | what workers give us to keep |
+//! | [`cgroups`] | a cgroup for each generation |
+//! | [`journal_stream`] | a stream to the journal for each generation |
 //! | [`manager`] | systemd |
 //! | [`watchdog`] | systemd's eye on us |
 //! | [`control`] | the control socket |
@@ -23,21 +29,28 @@
 
 pub mod adopted;
 pub mod bound;
+pub mod cgroups;
 mod clients;
 pub mod control;
 mod deeds;
+mod estate;
+pub mod fd_store;
 pub mod journal;
+pub mod journal_stream;
 pub mod listen_failure;
 pub mod listeners;
 pub mod mailbox;
 pub mod manager;
 pub mod placement;
+pub mod probes;
+pub mod readiness;
 pub mod report;
 pub mod runtime;
 pub mod settings;
 pub mod spawn;
 pub mod start;
 pub mod supervisor;
+pub mod surroundings;
 mod token;
 pub mod voice;
 pub mod watchdog;

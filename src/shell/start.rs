@@ -15,6 +15,7 @@ use super::runtime::Runtime;
 use super::settings::{ProgramName, Ready, Settings};
 use super::spawn::Spawner;
 use super::supervisor::{Broken, Parts, Supervisor};
+use super::surroundings::Surroundings;
 use super::token::Token;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
@@ -200,6 +201,7 @@ pub fn supervise(settings: Settings, environment: Environment) -> Result<Outcome
     }
     let machine = Machine::new(policy(&settings, listeners.as_slice().len()));
     let invocation_id = environment.text("INVOCATION_ID").map(str::to_owned);
+    let surroundings = Surroundings::arrange(&settings, environment.text("JOURNAL_STREAM"));
     let spawner = Spawner::new(&settings, environment.0, original);
 
     let parts = Parts {
@@ -213,6 +215,7 @@ pub fn supervise(settings: Settings, environment: Environment) -> Result<Outcome
         watchdog,
         control,
         runtime,
+        surroundings,
         voice,
         invocation_id,
     };
@@ -245,7 +248,7 @@ fn policy(settings: &Settings, sockets: usize) -> Policy {
             .and_then(|limit| usize::try_from(limit.get()).ok()),
         signal_on_hup: settings.signal_on_hup,
         signal_on_term: settings.signal_on_term,
-        worker_watchdog: None,
+        worker_watchdog: settings.worker_watchdog,
         auto_restart: settings.auto_restart,
         sockets,
     }

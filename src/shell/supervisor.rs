@@ -14,6 +14,7 @@ use super::manager::Manager;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
+use super::surroundings::Surroundings;
 use super::token::Token;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
@@ -39,6 +40,7 @@ pub struct Supervisor {
     pub(super) watchdog: Option<Watchdog>,
     pub(super) control: Option<Control>,
     pub(super) runtime: Runtime,
+    pub(super) surroundings: Surroundings,
     pub(super) voice: Voice,
     pub(super) invocation_id: Option<String>,
     /// Events that wait for the machine.
@@ -73,6 +75,8 @@ pub struct Parts {
     pub control: Option<Control>,
     /// Where our sockets live.
     pub runtime: Runtime,
+    /// What surrounds the workers.
+    pub surroundings: Surroundings,
     /// Whose words the log uses.
     pub voice: Voice,
     /// INVOCATION_ID, to know the unit's own control processes by.
@@ -108,6 +112,7 @@ impl Supervisor {
             watchdog: parts.watchdog,
             control: parts.control,
             runtime: parts.runtime,
+            surroundings: parts.surroundings,
             voice: parts.voice,
             invocation_id: parts.invocation_id,
             queue: VecDeque::new(),
@@ -192,17 +197,17 @@ impl Supervisor {
         match token {
             Token::Exit(generation) => {
                 let news = self.workers.reap(generation, &self.epoll);
-                self.take_news(generation, news.map_err(broken("reaping a worker"))?);
+                self.take_end(generation, news.map_err(broken("reaping a worker"))?)?;
             }
             Token::Outcome(generation) => {
                 let news = self.workers.look_at_start(generation, &self.epoll);
                 self.take_news(
                     generation,
                     news.map_err(broken("reading how a start went"))?,
-                );
+                )?;
             }
             Token::Mail(generation) => match self.workers.read_mail(generation) {
-                Ok(news) => self.take_news(generation, news),
+                Ok(news) => self.take_news(generation, news)?,
                 Err(error) => log::warn!("cannot read what generation {generation} says: {error}"),
             },
             Token::Signals => self.hear_signals()?,
@@ -216,6 +221,14 @@ impl Supervisor {
                 }
             }
             Token::Client(id) => self.attend_client(id)?,
+            Token::Readiness(generation) => self.hear_readiness(generation)?,
+            Token::Probe(generation) => self.hear_probe(generation)?,
+            Token::Tree(generation) => self.look_at_tree(generation)?,
+            Token::Stored(id) => self
+                .surroundings
+                .fd_store
+                .give_up(id, &self.epoll)
+                .map_err(broken("closing a stored descriptor"))?,
         }
         Ok(())
     }
@@ -266,9 +279,10 @@ impl Supervisor {
         }
     }
 
-    fn reap_strangers(&self) {
+    pub(super) fn reap_strangers(&self) {
         if std::process::id() == 1 {
-            if let Err(error) = process::reap_strangers(|pid| self.workers.owns(pid)) {
+            let ours = |pid| self.workers.owns(pid) || self.surroundings.probes.owns(pid);
+            if let Err(error) = process::reap_strangers(ours) {
                 log::warn!("cannot reap processes that we did not start: {error}");
             }
         }
