@@ -150,6 +150,23 @@ impl Machine {
         }
     }
 
+    /// Once the last worker's own process is gone, what they all left behind is killed at once:
+    /// nobody leads it, and when we end systemd would do just that (KillMode=mixed).
+    pub(super) fn sweep_if_alone(&mut self, out: &mut Out) {
+        let Phase::Stopping(stopping) = &self.phase else {
+            return;
+        };
+        let led = |leaving: &Leaving| leaving.presence == Presence::Main;
+        if stopping.forking.is_some() || self.leaving.iter().any(led) {
+            return;
+        }
+        for leaving in &mut self.leaving {
+            if leaving.kill != Kill::Done {
+                leaving.end(Overstay::Orphaned, out);
+            }
+        }
+    }
+
     /// Ends the program once the last worker is gone.
     pub(super) fn finish_if_alone(&mut self, out: &mut Out) {
         let Phase::Stopping(stopping) = &mut self.phase else {

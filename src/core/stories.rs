@@ -909,3 +909,21 @@ fn machine_lines(actions: Vec<Action>) -> usize {
     };
     actions.iter().filter(worth).count()
 }
+
+#[test]
+fn a_stop_does_not_wait_for_what_nobody_leads() {
+    let mut machine = serving(policy());
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(0));
+    machine.step(lingers(1, Exit::Status(0)), at(10));
+    let stop = Event::Stop {
+        requester: None,
+        by: StopBy::Terminate,
+    };
+    machine.step(stop, at(20));
+    assert_eq!(
+        deeds(&mut machine, lingers(2, Exit::Status(0)), at(30)),
+        [Action::Sweep(generation(1)), Action::Sweep(generation(2))]
+    );
+}

@@ -39,6 +39,7 @@ impl Machine {
     pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
         self.begin_queued(now, out);
         self.end_stray_probe(out);
+        self.sweep_if_alone(out);
         self.finish_if_alone(out);
         if self.systemd_waits() {
             if self.extend_at.is_none_or(|moment| moment <= now) {
