@@ -10,7 +10,7 @@ use super::policy::{Readiness, worth_a_line};
 use super::probing::Probe;
 use super::request::Request;
 use super::watch::Watch;
-use super::worker::{Farewell, Kill, Leaving, Presence, Reason, Step, Worker};
+use super::worker::{Complaint, Farewell, Kill, Leaving, Presence, Reason, Step, Worker};
 use crate::protocol::generation::Generation;
 
 impl Machine {
@@ -20,7 +20,7 @@ impl Machine {
             pid,
             forked: now,
             words: None,
-            complaint: None,
+            complaint: Complaint::None,
             watch: Watch::new(self.policy.worker_watchdog),
         };
         match &mut self.phase {

@@ -6,7 +6,7 @@ use super::machine::{Machine, Phase};
 use super::note::{Note, Overstay, Silence};
 use super::out::Out;
 use super::policy::LONGEST_WORKER_EXTENSION;
-use super::worker::{Kill, Presence, Step};
+use super::worker::{Complaint, Kill, Presence, Step};
 use crate::protocol::generation::Generation;
 
 impl Machine {
@@ -25,12 +25,11 @@ impl Machine {
                     Word::Hung => self.serving_hangs(Silence::Triggered, now, out),
                     // To systemd too an ERRNO= is for the record only. Once is enough for ours.
                     Word::Broken(text) => {
-                        if worker.complaint.is_none() {
+                        if worker.complaint == Complaint::None {
+                            worker.complaint = Complaint::Noted;
                             let worker = worker.name();
-                            let text = text.clone();
                             out.note(Note::Complained { worker, text });
                         }
-                        worker.complaint = Some(text);
                     }
                     // Nobody waits for it.
                     Word::Ready | Word::FoundReady | Word::Extend(_) => {}

@@ -20,9 +20,18 @@ pub(super) struct Worker {
     pub(super) forked: Now,
     /// The last STATUS= that it sent.
     pub(super) words: Option<String>,
-    /// The last ERRNO= that it sent while it served.
-    pub(super) complaint: Option<String>,
+    /// Whether it has sent an ERRNO= while it served.
+    pub(super) complaint: Complaint,
     pub(super) watch: Watch,
+}
+
+/// Whether a serving worker has said that something is wrong with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Complaint {
+    /// No.
+    None,
+    /// Yes, and the log has it.
+    Noted,
 }
 
 impl Worker {

@@ -92,8 +92,8 @@ impl JournalStreams {
         let unit = self.unit.as_deref().unwrap_or_default();
         let mut header = String::new();
         // Writing to a String cannot fail.
-        let _ = write!(header, "{}[{generation}]\n", line(&self.program));
-        let _ = write!(header, "{}\n{PRIORITY}\n1\n0\n0\n0\n", line(unit));
+        let _ = writeln!(header, "{}[{generation}]", line(&self.program));
+        let _ = writeln!(header, "{}\n{PRIORITY}\n1\n0\n0\n0", line(unit));
         header
     }
 }
