@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod draining;
 mod fd_store;
 mod hostile;
 mod inheritance;
@@ -17,6 +18,7 @@ mod pid_one;
 mod ready_command;
 mod ready_fd;
 mod rig;
+mod trial;
 mod watchdog;
 
 use std::path::PathBuf;

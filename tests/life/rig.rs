@@ -179,3 +179,30 @@ fn each_generation_has_its_own_lines_in_the_journal() {
     let last = rig.journal(&["SYSLOG_IDENTIFIER=worker[1]"]);
     assert!(last.contains("last words"), "{last}");
 }
+
+#[test]
+fn a_start_may_take_longer_than_systemd_would_wait() {
+    let script = "sleep 3; systemd-notify --ready 2>/dev/null; while :; do sleep 0.1; done";
+    let Some(rig) = boot("--ready notify", script, "TimeoutStartSec=1") else {
+        return;
+    };
+    rig.ok(&["systemctl", "reload", "job"]);
+    assert_eq!(rig.property("job", "ActiveState"), "active");
+    assert_eq!(rig.property("job", "NRestarts"), "0");
+}
+
+#[test]
+fn a_stopped_supervisor_is_caught_by_systemds_watchdog() {
+    let more = "WatchdogSec=1\nTimeoutAbortSec=1\nRestart=always\nRestartSec=0.1\nLimitCORE=0";
+    let Some(rig) = boot("--interval 0.1", "exec sleep 1000", more) else {
+        return;
+    };
+    let main = rig.property("job", "MainPID");
+    rig.ok(&["kill", "-STOP", &main]);
+    wait::for_value("the restarts", SOON, "1", || {
+        rig.property("job", "NRestarts")
+    });
+    wait::for_value("the service", SOON, "active", || {
+        rig.property("job", "ActiveState")
+    });
+}
