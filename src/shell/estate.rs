@@ -152,7 +152,9 @@ impl Supervisor {
         };
         let around = &mut self.surroundings;
         let started = match self.workers.pid(generation) {
-            Some(pid) => self.spawner.probe(command, generation, pid),
+            Some(pid) => self
+                .spawner
+                .probe(command, generation, pid, &around.variables),
             None => Err(io::ErrorKind::NotFound.into()),
         };
         match started {

@@ -22,6 +22,8 @@ pub struct Surroundings {
     pub readiness: Readiness,
     /// The commands of `--ready=command:CMD`.
     pub probes: Probes,
+    /// The variables that the newest worker was given (envdir), for whoever asks about it.
+    pub variables: Vec<Variable>,
     /// What workers have given us to keep.
     pub fd_store: FdStore,
     /// Where systemd has delegated ours.
@@ -67,6 +69,7 @@ impl Surroundings {
         Self {
             readiness: Readiness::default(),
             probes: Probes::default(),
+            variables: Vec::new(),
             fd_store: FdStore::new(settings.fd_store_max),
             journal_streams: JournalStreams::from_environment(
                 journal_stream,

@@ -16,8 +16,14 @@ impl Spawner {
     ///
     /// # Errors
     /// See [`child::spawn`].
-    pub fn probe(&self, command: &OsStr, generation: Generation, pid: i32) -> io::Result<Child> {
-        let mut extra = self.told.clone();
+    pub fn probe(
+        &self,
+        command: &OsStr,
+        generation: Generation,
+        pid: i32,
+        variables: &[Variable],
+    ) -> io::Result<Child> {
+        let mut extra: Vec<_> = self.told.iter().chain(variables).cloned().collect();
         extra.extend(Variable::new("WORKER_PID", pid.to_string()));
         let env = worker_env::build(&self.environment, &extra, &[], &[], generation, None);
         let shell = c_string(b"/bin/sh");
