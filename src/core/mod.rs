@@ -15,6 +15,11 @@
 //!                          or the verdict
 //! ```
 //!
+//! A serving one that gives no sign of life (`watch`) is replaced like a dead one, but told to leave
+//! only when its successor serves. A process that ends while others of its cgroup live on lingers:
+//! its generation is gone when they are. Those of an old generation have as long as it had; those of
+//! one that died by itself are swept away at once.
+//!
 //! # Phases of the machine
 //!
 //! `New` → `Swapping` (the first candidate, nobody serves) → `Steady` ⇄ `Swapping` → `Stopping` →
