@@ -78,8 +78,9 @@ pub struct Arguments {
     /// whichever comes first. notify: it sends READY=1, nothing else counts.
     /// alive: it is alive after --interval, as start_server judges. fd:N: it
     /// writes a line feed to file descriptor N, as with s6. command:CMD: the
-    /// shell command CMD, asked again and again, exits 0; WORKER_PID and
-    /// SERVER_STARTER_GENERATION tell it whom to ask about.
+    /// shell command CMD, asked every --interval for at most ten seconds, exits
+    /// 0; WORKER_PID and SERVER_STARTER_GENERATION tell it whom to ask about.
+    /// (A request to the shared sockets may be answered by the old generation.)
     #[arg(long, value_name = "HOW", help_heading = READINESS)]
     pub ready: Option<String>,
 
@@ -145,6 +146,30 @@ pub struct Arguments {
     /// Pass this signal on to the serving generation [may be repeated]
     #[arg(long, value_name = "SIGNAL", help_heading = STOP)]
     pub forward: Vec<String>,
+
+    /// How often a worker has to send WATCHDOG=1 (sd_notify) once it is ready
+    /// [default: never]
+    ///
+    /// It finds the time in WATCHDOG_USEC. If the serving generation misses it,
+    /// a new one is started, and once that serves the one that hangs is told to
+    /// leave and killed ten seconds later.
+    #[arg(long, value_name = "DURATION", help_heading = WORKER)]
+    pub worker_watchdog: Option<String>,
+
+    /// How many file descriptors workers may give us to keep for the next
+    /// generation (FDSTORE=1) [default: 0, as in systemd]
+    ///
+    /// The next generation finds them in LISTEN_FDS, after its sockets.
+    #[arg(long, value_name = "DESCRIPTORS", help_heading = WORKER)]
+    pub fd_store_max: Option<String>,
+
+    /// No cgroup of its own for each generation, even where systemd allows it
+    /// (Delegate=yes)
+    ///
+    /// Without, what a worker has started and left behind is not killed at the
+    /// --drain-timeout.
+    #[arg(long, help_heading = WORKER)]
+    pub no_cgroup: bool,
 
     /// The working directory of the workers
     ///

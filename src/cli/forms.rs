@@ -256,7 +256,8 @@ fn every_option_of_ours_is_read() {
     let settings = supervise(
         "sd-starter --path-mode 0660 --path /run/a --listen-key web=80 --ready fd:5 \
          --start-timeout infinity --attempts 3 --drain-timeout 1m --stop-timeout 0.5 \
-         --max-draining 2 --forward USR1 --forward sigusr2 --dir /d --control-socket /c prog",
+         --max-draining 2 --forward USR1 --forward sigusr2 --dir /d --control-socket /c \
+         --worker-watchdog 10 --fd-store-max 64 --no-cgroup prog",
     );
     assert_eq!(
         (settings.path_mode, settings.paths),
@@ -281,6 +282,8 @@ fn every_option_of_ours_is_read() {
     );
     assert_eq!(settings.max_draining.map(NonZeroU32::get), Some(2));
     assert_eq!(settings.forward.len(), 2);
+    assert_eq!(settings.worker_watchdog, Some(Duration::from_secs(10)));
+    assert_eq!((settings.fd_store_max, settings.no_cgroup), (64, true));
     assert_eq!(
         (settings.dir, settings.control_socket),
         (Some("/d".into()), Some("/c".into()))
@@ -310,6 +313,9 @@ fn a_bad_value_is_one_line_and_exit_code_1() {
         ("--path=/a=b", "';' and '='"),
         ("--log-file=|", "no command"),
         ("--kill-old-delay=11y", "ten years"),
+        ("--worker-watchdog=0", "longer than 0"),
+        ("--fd-store-max=many", "number of descriptors"),
+        ("--fd-store-max=4097", "up to 4096"),
     ] {
         for name in ["start_server", "sd-starter"] {
             let (code, text) = refused(&format!("{name} {option} prog"));

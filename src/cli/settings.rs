@@ -144,6 +144,12 @@ fn settings(
         log,
         daemonize: arguments.daemonize,
         auto_restart: tuning.auto_restart,
+        worker_watchdog: values::positive("--worker-watchdog", arguments.worker_watchdog)?,
+        fd_store_max: match arguments.fd_store_max {
+            Some(text) => values::fd_store_max(&text)?,
+            None => 0,
+        },
+        no_cgroup: arguments.no_cgroup,
         control_socket: arguments.control_socket,
         told_to_workers,
     })

@@ -46,6 +46,23 @@ pub(super) fn duration(option: &str, text: &str) -> Result<Duration, Refusal> {
     duration::parse(text).map_err(|error| Refusal::value(option, text, error))
 }
 
+/// A length of time where none at all makes no sense.
+pub(super) fn positive(option: &str, text: Option<String>) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    match duration(option, &text)? {
+        Duration::ZERO => Err(Refusal::value(option, &text, "must be longer than 0")),
+        duration => Ok(Some(duration)),
+    }
+}
+
+/// As many as a process may have open under systemd's default hard limit is more than anybody
+/// hands over.
+pub(super) fn fd_store_max(text: &str) -> Result<usize, Refusal> {
+    let reason = "not a number of descriptors up to 4096";
+    let limit = text.parse().ok().filter(|limit| *limit <= 4096);
+    limit.ok_or_else(|| Refusal::value("--fd-store-max", text, reason))
+}
+
 pub(super) fn path_mode(text: &str) -> Result<u32, Refusal> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let is_octal = digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));

@@ -16,6 +16,13 @@ pub enum Action {
     Signal(Generation, Signal),
     /// SIGKILL a worker, with its whole tree where it has a cgroup.
     Kill(Generation),
+    /// Its process is gone, but others of its cgroup are not: SIGKILL them.
+    Sweep(Generation),
+    /// Ask the command of `--ready=command:CMD` about a worker; answer with Probed.
+    Probe(Generation),
+    /// Nobody waits for that answer any more: kill the command and its children. Its end is
+    /// still answered with Probed.
+    EndProbe(Generation),
     /// Tell systemd.
     Tell(Telling),
     /// Answer a requester.

@@ -6,7 +6,11 @@ use super::failure::{Cause, Failure};
 use super::machine::{Machine, Phase};
 use super::note::Note;
 use super::out::Out;
-use super::worker::{Farewell, Kill, Leaving, Step, Worker};
+use super::policy::{Readiness, worth_a_line};
+use super::probing::Probe;
+use super::request::Request;
+use super::watch::Watch;
+use super::worker::{Complaint, Farewell, Kill, Leaving, Presence, Reason, Step, Worker};
 use crate::protocol::generation::Generation;
 
 impl Machine {
@@ -16,10 +20,14 @@ impl Machine {
             pid,
             forked: now,
             words: None,
+            complaint: Complaint::None,
+            watch: Watch::new(self.policy.worker_watchdog),
         };
         match &mut self.phase {
             Phase::Swapping { next, .. } if next.step == (Step::Forking { generation }) => {
-                out.note(Note::Starting(worker.name()));
+                if !repeats(next.reason, next.failures, &next.requests, self.deaths) {
+                    out.note(Note::Starting(worker.name()));
+                }
                 let timeout_at = self.policy.start_timeout.map(|timeout| now.after(timeout));
                 next.step = Step::Executing { worker, timeout_at };
             }
@@ -33,12 +41,8 @@ impl Machine {
                     out.act(Action::Signal(generation, stopping.signal));
                     Kill::Never
                 };
-                self.leaving.push(Leaving {
-                    worker,
-                    why: Farewell::Stopped,
-                    since: now,
-                    kill,
-                });
+                self.leaving
+                    .push(Leaving::new(worker, Farewell::Stopped, now, kill));
             }
             Phase::New
             | Phase::Steady { .. }
@@ -58,10 +62,16 @@ impl Machine {
                 let alive_at = readiness
                     .accepts_alive()
                     .then(|| now.after(self.policy.interval));
+                let probe = if readiness == Readiness::Command {
+                    Probe::At(now)
+                } else {
+                    Probe::Off
+                };
                 let (worker, timeout_at) = (worker.clone(), *timeout_at);
                 next.step = Step::Booting {
                     worker,
                     alive_at,
+                    probe,
                     timeout_at,
                 };
             }
@@ -114,19 +124,24 @@ impl Machine {
             Phase::Swapping { current, mut next } => match next.step {
                 // READY=1 can arrive before we noticed that exec happened; it proves that it did.
                 Step::Executing { worker, .. } | Step::Booting { worker, .. } => {
+                    let mut worker = worker;
+                    worker.watch.arm(now);
                     // One that only takes the place of a dead one sends nobody away.
                     let old = current.as_ref().map_or_else(Vec::new, |current| {
-                        let leaving = self.leaving.iter().map(|leaving| &leaving.worker);
-                        let old = leaving.chain([&current.worker]);
+                        let leaving = self.leaving.iter();
+                        let led = leaving.filter(|leaving| leaving.presence == Presence::Main);
+                        let old = led.map(|leaving| &leaving.worker).chain([&current.worker]);
                         old.map(Worker::name).collect()
                     });
                     let after = now.since(worker.forked);
                     let signal = self.policy.signal_on_hup;
+                    let again = repeats(next.reason, next.failures, &next.requests, self.deaths);
                     out.note(Note::Ready {
                         worker: worker.name(),
                         after,
                         old,
                         signal,
+                        again,
                     });
                     let delay = self.policy.kill_old_delay;
                     if current.is_some() && !delay.is_zero() {
@@ -158,7 +173,8 @@ impl Machine {
         let Phase::Swapping { next, .. } = &self.phase else {
             return;
         };
-        if next.step.deadline().is_none_or(|moment| moment > now) {
+        if next.step.limit().is_none_or(|moment| moment > now) {
+            self.probe_tick(now, out);
             return;
         }
         match next.step {
@@ -191,4 +207,14 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether an attempt is one of many alike in a crash loop, so that its lines say nothing new:
+/// the same count that thins out the lines about the crashes.
+fn repeats(reason: Reason, failures: u32, requests: &[Request], deaths: u32) -> bool {
+    let replaces = match reason {
+        Reason::First | Reason::Reload => false,
+        Reason::Replacement => requests.is_empty(),
+    };
+    !worth_a_line(failures) || (replaces && !worth_a_line(deaths))
 }

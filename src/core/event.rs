@@ -32,7 +32,22 @@ pub enum Event {
         /// errno(3) of the call that failed.
         errno: i32,
     },
-    /// Its process ended and was reaped.
+    /// Its process ended and was reaped, but others of its cgroup live on. Exited follows when
+    /// they are gone too.
+    Lingers {
+        /// Which.
+        generation: Generation,
+        /// How its process ended.
+        exit: Exit,
+    },
+    /// The command that was asked about it ended.
+    Probed {
+        /// Which.
+        generation: Generation,
+        /// Whether it exited 0.
+        ready: bool,
+    },
+    /// Its process ended and was reaped; nothing of it is left, as far as can be known.
     Exited {
         /// Which.
         generation: Generation,
@@ -91,6 +106,12 @@ pub enum Word {
     Status(String),
     /// EXTEND_TIMEOUT_USEC=: it needs this long from now.
     Extend(Duration),
-    /// ERRNO= (other than 0), WATCHDOG=trigger and the like: it says that it is broken.
+    /// ERRNO= (other than 0) and the like: it says that it is broken.
     Broken(String),
+    /// WATCHDOG=1: a sign of life.
+    Alive,
+    /// WATCHDOG_USEC=: a sign of life will come in every such period from now on; 0 is never.
+    Period(Duration),
+    /// WATCHDOG=trigger: it says that it hangs.
+    Hung,
 }

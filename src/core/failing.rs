@@ -29,7 +29,8 @@ impl Machine {
         match std::mem::replace(&mut self.phase, Phase::New) {
             Phase::Swapping { current, next } => {
                 let (worker, patience) = match &next.step {
-                    // It was ready, so it may hold requests: it drains like any other.
+                    // It was ready, so it may hold requests: it drains like any other. (One that
+                    // hangs has the same short time in every state, see `dismiss`.)
                     Step::Trial { worker, .. } => (worker.clone(), self.policy.drain_timeout),
                     Step::Executing { worker, .. } | Step::Booting { worker, .. } => {
                         let grace = self.policy.drain_timeout.unwrap_or(ABANDONED_GRACE);
@@ -113,7 +114,8 @@ impl Machine {
             }
         }
         match (current, next.reason, exhausted) {
-            (Some(mut current), _, true) => {
+            // One that hangs does not really keep serving: tried on, whatever `--attempts` says.
+            (Some(mut current), Reason::First | Reason::Reload, true) => {
                 current.settled = now;
                 let next = Next::Kept(current.worker.generation);
                 out.note(Note::AttemptFailed {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::exit::Exit;
+use super::note::Silence;
 use crate::protocol::generation::Generation;
 
 /// One failed attempt: which generation, what happened, and its own last words.
@@ -47,10 +48,15 @@ pub enum Cause {
         /// How long after it was ready.
         after: Duration,
     },
-    /// It said itself that it is broken (ERRNO=, WATCHDOG=trigger).
+    /// It said itself that it is broken (ERRNO=).
     Reported {
         /// What it said.
         text: String,
+    },
+    /// It hangs.
+    Hung {
+        /// How we know.
+        how: Silence,
     },
 }
 
@@ -70,6 +76,7 @@ impl fmt::Display for Cause {
                 )
             }
             Self::Reported { text } => write!(f, "it reported {text}"),
+            Self::Hung { how } => write!(f, "it hangs: {how}"),
         }
     }
 }

@@ -24,6 +24,26 @@ enum Move {
     Exit {
         which: usize,
         status: i32,
+        /// Others of its cgroup live on.
+        lingers: bool,
+    },
+    /// The last of those others goes.
+    Empty {
+        which: usize,
+    },
+    /// The probe that runs ends.
+    Probed {
+        ready: bool,
+    },
+    Pet {
+        which: usize,
+    },
+    Period {
+        which: usize,
+        millis: u64,
+    },
+    Hung {
+        which: usize,
     },
     Ready {
         which: usize,
@@ -71,7 +91,13 @@ fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         12 => prop::bool::weighted(0.9).prop_map(|works| Move::Fork { works }),
         12 => (which.clone(), prop::bool::weighted(0.9)).prop_map(|(which, works)| Move::Exec { which, works }),
-        6 => (which.clone(), 0..3i32).prop_map(|(which, status)| Move::Exit { which, status }),
+        6 => (which.clone(), 0..3i32, prop::bool::weighted(0.3))
+            .prop_map(|(which, status, lingers)| Move::Exit { which, status, lingers }),
+        2 => which.clone().prop_map(|which| Move::Empty { which }),
+        6 => prop::bool::weighted(0.3).prop_map(|ready| Move::Probed { ready }),
+        6 => which.clone().prop_map(|which| Move::Pet { which }),
+        1 => (which.clone(), 0..3000u64).prop_map(|(which, millis)| Move::Period { which, millis }),
+        1 => which.clone().prop_map(|which| Move::Hung { which }),
         8 => which.clone().prop_map(|which| Move::Ready { which }),
         1 => which.clone().prop_map(|which| Move::Broken { which }),
         1 => which.clone().prop_map(|which| Move::Extend { which }),
@@ -101,9 +127,10 @@ fn policies() -> impl Strategy<Value = Policy> {
         prop::option::of(1000..5000u64),
         prop::option::of(0..3usize),
         prop::option::weighted(0.2, 5000..20_000u64),
+        prop::option::weighted(0.3, 500..5000u64),
     )
         .prop_map(
-            |(readiness, attempts, delay, drain, stop, max_draining, auto)| Policy {
+            |(readiness, attempts, delay, drain, stop, max_draining, auto, watchdog)| Policy {
                 readiness,
                 attempts,
                 kill_old_delay: Duration::from_millis(delay),
@@ -111,6 +138,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 stop_timeout: stop.map(Duration::from_millis),
                 max_draining,
                 auto_restart: auto.map(Duration::from_millis),
+                worker_watchdog: watchdog.map(Duration::from_millis),
                 ..stories::policy()
             },
         )
@@ -128,6 +156,9 @@ struct World {
     open_forks: Vec<Generation>,
     alive: BTreeMap<Generation, Told>,
     dead: BTreeSet<Generation>,
+    /// Dead, but others of their cgroup are not.
+    lingering: BTreeMap<Generation, Told>,
+    probe: Option<Generation>,
     unready: BTreeSet<Generation>,
     /// When each became ready, and the trial that was due to it then.
     ready_at: BTreeMap<Generation, (u64, Duration)>,
@@ -159,6 +190,8 @@ impl World {
             open_forks: Vec::new(),
             alive: BTreeMap::new(),
             dead: BTreeSet::new(),
+            lingering: BTreeMap::new(),
+            probe: None,
             unready: BTreeSet::new(),
             ready_at: BTreeMap::new(),
             last_spawned: None,
@@ -229,6 +262,21 @@ impl World {
                         _ => Told::Leave,
                     };
                 }
+                Action::Sweep(generation) => {
+                    let told = self.lingering.get_mut(&generation);
+                    *told.expect("law 4: swept while its process lives, or nobody is left") =
+                        Told::Die;
+                }
+                Action::Probe(generation) => {
+                    assert_eq!(self.probe, None, "two probes at once");
+                    assert!(self.alive.contains_key(&generation), "a probe of the dead");
+                    assert!(self.unready.contains(&generation), "a probe of the ready");
+                    self.probe = Some(generation);
+                }
+                Action::EndProbe(generation) => {
+                    assert_eq!(self.probe, Some(generation), "no such probe");
+                    self.probe = None;
+                }
                 Action::Tell(telling) => {
                     assert!(!answered, "the last word to systemd goes before the answer");
                     match telling {
@@ -253,6 +301,8 @@ impl World {
                 Action::Finish(outcome) => {
                     self.finished = true;
                     assert!(self.alive.is_empty(), "law 7: somebody is left");
+                    assert!(self.lingering.is_empty(), "law 7: something is left");
+                    assert_eq!(self.probe, None, "law 7: a probe is left");
                     assert!(self.stop_asked || outcome == Outcome::NeverServed);
                 }
             }
@@ -301,6 +351,21 @@ impl World {
         self.feed(Event::Exited { generation, exit });
     }
 
+    fn linger(&mut self, generation: Generation, exit: Exit) {
+        let told = self.alive.get(&generation).copied();
+        self.bury(generation);
+        self.lingering.extend(told.map(|told| (generation, told)));
+        self.feed(Event::Lingers { generation, exit });
+    }
+
+    fn empty(&mut self, generation: Generation) {
+        self.lingering.remove(&generation);
+        self.feed(Event::Exited {
+            generation,
+            exit: Exit::Status(0),
+        });
+    }
+
     fn make(&mut self, a_move: Move) {
         match a_move {
             Move::Fork { works } => self.fork(works),
@@ -319,12 +384,36 @@ impl World {
                     });
                 }
             }
-            Move::Exit { which, status } => {
+            Move::Exit {
+                which,
+                status,
+                lingers,
+            } => {
                 let Some(generation) = self.nth_alive(which) else {
                     return;
                 };
-                self.exit(generation, Exit::Status(status));
+                if lingers {
+                    self.linger(generation, Exit::Status(status));
+                } else {
+                    self.exit(generation, Exit::Status(status));
+                }
             }
+            Move::Empty { which } => {
+                let nth = self.lingering.keys().nth(which).copied();
+                if let Some(generation) = nth {
+                    self.empty(generation);
+                }
+            }
+            Move::Probed { ready } => {
+                if let Some(generation) = self.probe.take() {
+                    self.feed(Event::Probed { generation, ready });
+                }
+            }
+            Move::Pet { which } => self.say(which, &Word::Alive),
+            Move::Period { which, millis } => {
+                self.say(which, &Word::Period(Duration::from_millis(millis)));
+            }
+            Move::Hung { which } => self.say(which, &Word::Hung),
             Move::Ready { which } => self.say(which, &Word::Ready),
             Move::Broken { which } => self.say(which, &Word::Broken("ERRNO=5".into())),
             Move::Extend { which } => self.say(which, &Word::Extend(Duration::from_secs(3))),
@@ -371,10 +460,17 @@ impl World {
                     generation,
                     exit: Exit::Unknown,
                 });
-                self.feed(Event::Said {
+                self.feed(Event::Lingers {
                     generation,
-                    word: Word::Ready,
+                    exit: Exit::Unknown,
                 });
+                self.feed(Event::Probed {
+                    generation,
+                    ready: true,
+                });
+                for word in [Word::Ready, Word::Alive, Word::Hung] {
+                    self.feed(Event::Said { generation, word });
+                }
                 self.feed(Event::Gone {
                     requester: Requester(u64::MAX),
                 });
@@ -417,20 +513,33 @@ impl World {
 
     /// The rest of the story in a world where everything works; nobody who is told to leave stays.
     fn settle(&mut self) {
-        for _ in 0..200 {
+        let stubborn = self.machine.policy.stop_timeout.is_some() && self.stop_asked;
+        for _ in 0..400 {
+            // Nobody hangs in that world.
+            for generation in self.alive.keys().copied().collect::<Vec<_>>() {
+                self.feed(Event::Said {
+                    generation,
+                    word: Word::Period(Duration::ZERO),
+                });
+            }
             if self.finished {
                 return;
             }
             if !self.open_forks.is_empty() {
                 self.fork(true);
-            } else if let Some(generation) = self.obedient() {
+            } else if let Some(generation) = obedient(&self.alive, stubborn) {
                 self.exit(generation, Exit::Status(0));
+            } else if let Some(generation) = obedient(&self.lingering, stubborn) {
+                self.empty(generation);
             } else if let Some(generation) = self.unready.first().copied() {
                 self.feed(Event::Executed { generation });
-                self.feed(Event::Said {
-                    generation,
-                    word: Word::FoundReady,
-                });
+                if let Some(generation) = self.probe.take() {
+                    let ready = true;
+                    self.feed(Event::Probed { generation, ready });
+                } else {
+                    let word = Word::FoundReady;
+                    self.feed(Event::Said { generation, word });
+                }
             } else {
                 let moment = self.machine.deadline();
                 let auto = self.machine.policy.auto_restart.is_some();
@@ -450,19 +559,17 @@ impl World {
         }
         panic!("the machine does not come to rest");
     }
+}
 
-    /// Somebody who leaves: at once when killed; when told to, unless a deadline is to be seen.
-    fn obedient(&self) -> Option<Generation> {
-        let stubborn = self.machine.policy.stop_timeout.is_some() && self.stop_asked;
-        self.alive
-            .iter()
-            .find(|(_, told)| match told {
-                Told::Nothing => false,
-                Told::Leave => !stubborn,
-                Told::Die => true,
-            })
-            .map(|(generation, _)| *generation)
-    }
+/// Somebody who leaves: at once when killed; when told to, unless a deadline is to be seen.
+fn obedient(all: &BTreeMap<Generation, Told>, stubborn: bool) -> Option<Generation> {
+    all.iter()
+        .find(|(_, told)| match told {
+            Told::Nothing => false,
+            Told::Leave => !stubborn,
+            Told::Die => true,
+        })
+        .map(|(generation, _)| *generation)
 }
 
 fn generation(number: u64) -> Generation {

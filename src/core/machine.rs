@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::action::Action;
 use super::clock::Now;
-use super::event::{Event, Word};
-use super::exit::Exit;
+use super::event::Event;
 use super::failure::Failure;
-use super::note::Note;
 use super::out::Out;
-use super::policy::{LONGEST_WORKER_EXTENSION, Policy, STEADY_AGE};
+use super::policy::{Policy, STEADY_AGE};
 use super::request::{Request, Requester, Verdict};
-use super::worker::{Candidate, Farewell, Leaving, Reason, Serving, Step, earliest};
+use super::worker::{Candidate, Leaving, Reason, Serving, Step, earliest};
 use crate::protocol::generation::Generation;
 
 /// What the machine is about. Old generations that drain stand beside it, in every phase.
@@ -76,6 +74,8 @@ pub struct Machine {
     pub(super) standing: Standing,
     /// Deaths of serving generations in quick succession.
     pub(super) deaths: u32,
+    /// Whom a `--ready=command:CMD` that runs was asked about.
+    pub(super) probing: Option<Generation>,
     /// The failure that STATUS mentions until a swap succeeds.
     pub(super) last_failure: Option<Failure>,
     pub(super) history: History,
@@ -98,6 +98,7 @@ impl Machine {
             announced: Announced::Nothing,
             standing: Standing::Starting,
             deaths: 0,
+            probing: None,
             last_failure: None,
             history: History {
                 last: None,
@@ -126,6 +127,10 @@ impl Machine {
                 self.not_started(generation, text, errno, now, &mut out);
             }
             Event::Exited { generation, exit } => self.exited(generation, exit, now, &mut out),
+            Event::Lingers { generation, exit } => self.lingers(generation, exit, now, &mut out),
+            Event::Probed { generation, ready } => {
+                self.probed(generation, ready, now, &mut out);
+            }
             Event::Said { generation, word } => self.said(generation, word, now, &mut out),
             Event::Reload(request) => self.reload(request, now, &mut out),
             Event::Stop { requester, by } => self.stop(requester, by, now, &mut out),
@@ -150,14 +155,23 @@ impl Machine {
     pub fn deadline(&self) -> Option<Now> {
         let phase = match &self.phase {
             Phase::New | Phase::Finished => None,
-            Phase::Steady { current } => self.auto_restart_at(current),
-            Phase::Swapping { next, .. } => next.step.deadline(),
+            Phase::Steady { current } => {
+                let watch = current.worker.watch.deadline();
+                earliest(self.auto_restart_at(current), watch)
+            }
+            Phase::Swapping { current, next } => {
+                let serving = current.as_ref();
+                let watch = serving.and_then(|current| current.worker.watch.deadline());
+                earliest(next.step.deadline(), watch)
+            }
             Phase::Stopping(stopping) => stopping.kill.deadline(),
         };
         let leaving = self
             .leaving
             .iter()
-            .filter_map(|leaving| leaving.kill.deadline())
+            .filter_map(|leaving| {
+                earliest(leaving.kill.deadline(), leaving.worker.watch.deadline())
+            })
             .min();
         earliest(earliest(phase, leaving), self.extend_at)
     }
@@ -166,81 +180,6 @@ impl Machine {
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Finished)
-    }
-
-    fn exited(&mut self, generation: Generation, exit: Exit, now: Now, out: &mut Out) {
-        let left = self
-            .leaving
-            .iter()
-            .position(|leaving| leaving.worker.generation == generation);
-        if let Some(place) = left {
-            let leaving = self.leaving.remove(place);
-            let worker = leaving.worker.name();
-            out.note(match leaving.why {
-                Farewell::Stopped => Note::Left { worker, exit },
-                Farewell::Replaced | Farewell::Abandoned => Note::Drained {
-                    worker,
-                    exit,
-                    after: now.since(leaving.since),
-                },
-            });
-            return;
-        }
-        match std::mem::replace(&mut self.phase, Phase::New) {
-            Phase::Steady { current } if current.worker.generation == generation => {
-                self.serving_died(&current, exit, now, out);
-            }
-            Phase::Swapping {
-                current: Some(current),
-                next,
-            } if current.worker.generation == generation => {
-                self.died_beside_candidate(&current, next, exit, now, out);
-            }
-            Phase::Swapping { current, next } if next.step.is(generation) => {
-                self.candidate_exited(current, next, exit, now, out);
-            }
-            phase @ (Phase::New
-            | Phase::Steady { .. }
-            | Phase::Swapping { .. }
-            | Phase::Stopping(_)
-            | Phase::Finished) => self.phase = phase,
-        }
-    }
-
-    fn said(&mut self, generation: Generation, word: Word, now: Now, out: &mut Out) {
-        match &mut self.phase {
-            Phase::Steady { current } if current.worker.generation == generation => {
-                if let Word::Status(text) = word {
-                    current.worker.words = Some(text);
-                }
-            }
-            Phase::Swapping {
-                current: Some(current),
-                ..
-            } if current.worker.generation == generation => {
-                if let Word::Status(text) = word {
-                    current.worker.words = Some(text);
-                }
-            }
-            Phase::Swapping { next, .. } if next.step.is(generation) => match word {
-                Word::Status(text) => {
-                    if let Some(worker) = next.step.worker_mut() {
-                        worker.words = Some(text);
-                    }
-                }
-                Word::Extend(more) => next.step.extend(more.min(LONGEST_WORKER_EXTENSION), now),
-                Word::Ready if self.policy.readiness.accepts_notify() => self.ready(now, out),
-                Word::Ready => {}
-                Word::FoundReady => self.ready(now, out),
-                Word::Broken(text) => self.candidate_broken(text, now, out),
-            },
-            // Words of the dead, of those who leave and of strangers mean nothing.
-            Phase::New
-            | Phase::Steady { .. }
-            | Phase::Swapping { .. }
-            | Phase::Stopping(_)
-            | Phase::Finished => {}
-        }
     }
 
     fn gone(&mut self, requester: Requester) {
@@ -273,18 +212,6 @@ impl Machine {
         self.deaths = self.deaths.saturating_add(1);
         self.history.deaths = self.history.deaths.saturating_add(1);
         pause
-    }
-}
-
-impl Step {
-    /// The worker asked for more time (EXTEND_TIMEOUT_USEC): only ever later, never sooner.
-    fn extend(&mut self, more: Duration, now: Now) {
-        match self {
-            Self::Executing { timeout_at, .. } | Self::Booting { timeout_at, .. } => {
-                *timeout_at = timeout_at.map(|moment| moment.max(now.after(more)));
-            }
-            Self::Forking { .. } | Self::Trial { .. } | Self::Pausing { .. } => {}
-        }
     }
 }
 

@@ -15,6 +15,11 @@
 //!                          or the verdict
 //! ```
 //!
+//! A serving one that gives no sign of life (`watch`) is replaced like a dead one, but told to leave
+//! only when its successor serves. A process that ends while others of its cgroup live on lingers:
+//! its generation is gone when they are. Those of an old generation have as long as it had; those of
+//! one that died by itself are swept away at once.
+//!
 //! # Phases of the machine
 //!
 //! `New` → `Swapping` (the first candidate, nobody serves) → `Steady` ⇄ `Swapping` → `Stopping` →
@@ -28,7 +33,8 @@
 //! 2. no generation that serves is told to stop before its successor is ready and its trial is
 //!    over, unless we are stopping;
 //! 3. every RELOADING is followed by exactly one READY or STOPPING, also when the swap fails;
-//! 4. a worker is never signalled after its exit was seen;
+//! 4. a worker is never signalled after its exit was seen (what it left in its cgroup may be
+//!    killed);
 //! 5. after the last reload request one generation starts whose exec came after that request
 //!    (nothing lost, nothing stacked), unless we are stopping;
 //! 6. generation numbers only grow;
@@ -44,20 +50,24 @@
 mod action;
 mod attempt;
 mod clock;
+mod ending;
 mod event;
 mod exit;
 mod failing;
 mod failure;
+mod hearing;
 mod machine;
 mod note;
 mod out;
 mod policy;
+mod probing;
 mod queue;
 mod request;
 mod status;
 mod stop;
 mod succession;
 mod upkeep;
+mod watch;
 mod worker;
 
 #[cfg(test)]
@@ -79,7 +89,7 @@ pub use event::{Event, StopBy, Word};
 pub use exit::Exit;
 pub use failure::{Cause, Failure, Rough};
 pub use machine::Machine;
-pub use note::{Name, Next, Note, Overstay};
-pub use policy::{Attempts, Policy, Readiness, pause_after};
+pub use note::{Name, Next, Note, Overstay, Silence};
+pub use policy::{Attempts, Policy, Readiness, pause_after, worth_a_line};
 pub use request::{Origin, Request, Requester, Verdict};
 pub use status::{Seen, Snapshot, State};

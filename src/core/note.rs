@@ -1,9 +1,10 @@
 //! What is worth a line in the log. The shell renders it, in our words or in start_server's.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, Rough};
 use super::request::Origin;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
@@ -58,6 +59,8 @@ pub enum Note {
         old: Vec<Name>,
         /// The signal that they will get.
         signal: Signal,
+        /// Whether it is one of many in a crash loop, so that a line says nothing new.
+        again: bool,
     },
     /// A ready generation is on trial.
     OnTrial {
@@ -92,6 +95,31 @@ pub enum Note {
         count: u32,
         /// When the next one starts.
         pause: Duration,
+    },
+    /// The serving generation hangs.
+    Hung {
+        /// Which.
+        worker: Name,
+        /// How we know.
+        how: Silence,
+        /// How many deaths and hang-ups there were in quick succession.
+        count: u32,
+        /// When the next one starts.
+        pause: Duration,
+    },
+    /// The serving generation says that something is wrong with it.
+    Complained {
+        /// Which.
+        worker: Name,
+        /// What it said.
+        text: String,
+    },
+    /// A worker is gone, but not everybody whom it started.
+    Lingering {
+        /// Which.
+        worker: Name,
+        /// How its own process ended.
+        exit: Exit,
     },
     /// A worker outstayed its time and is killed.
     Overstayed {
@@ -149,4 +177,28 @@ pub enum Overstay {
     TooMany(usize),
     /// A second SIGINT.
     Impatience,
+    /// Its watchdog.
+    Silent(Silence),
+    /// It died without being told to, so that nobody leads the rest.
+    Orphaned,
+}
+
+/// How we know that a worker hangs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Silence {
+    /// For its watchdog's whole period it gave no sign of life (WATCHDOG=1).
+    Missed(Duration),
+    /// It said so (WATCHDOG=trigger).
+    Triggered,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missed(period) => {
+                write!(f, "no sign of life (WATCHDOG=1) for {}", Rough(*period))
+            }
+            Self::Triggered => f.write_str("it sent WATCHDOG=trigger"),
+        }
+    }
 }

@@ -20,6 +20,9 @@ impl Out {
             Action::Spawn(_)
             | Action::Signal(..)
             | Action::Kill(_)
+            | Action::Sweep(_)
+            | Action::Probe(_)
+            | Action::EndProbe(_)
             | Action::Tell(_)
             | Action::Note(_) => self.actions.push(action),
         }

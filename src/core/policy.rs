@@ -83,6 +83,8 @@ pub struct Policy {
     pub signal_on_hup: Signal,
     /// What tells every generation to leave when we stop.
     pub signal_on_term: Signal,
+    /// How often a worker has to give a sign of life.
+    pub worker_watchdog: Option<Duration>,
     /// Swap by itself this long after the last swap.
     pub auto_restart: Option<Duration>,
     /// How many sockets are handed over; shown in STATUS.
@@ -91,6 +93,10 @@ pub struct Policy {
 
 /// A failed candidate was told to go and is not listening to anybody: how long it may take.
 pub(super) const ABANDONED_GRACE: Duration = Duration::from_secs(10);
+
+/// How long the command of `--ready=command:CMD` may take for one try. Long against any command
+/// that only asks, and short against the default start timeout.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest pause between attempts, and between restarts of a worker that keeps dying.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -123,6 +129,6 @@ pub fn pause_after(failures: u32, interval: Duration) -> Duration {
 /// Whether the `count`th repetition of one event is worth a line: the first few, then each doubling.
 /// So a crash loop of a thousand exits writes a dozen lines, with counts.
 #[must_use]
-pub(super) const fn worth_a_line(count: u32) -> bool {
+pub const fn worth_a_line(count: u32) -> bool {
     count <= 4 || count.is_power_of_two()
 }

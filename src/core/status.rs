@@ -116,7 +116,7 @@ impl Machine {
                 Step::Forking { .. } | Step::Pausing { .. } => return None,
             };
             step.worker().map(|worker| Seen {
-                deadline: step.deadline(),
+                deadline: step.limit(),
                 ..seen(worker, state, since)
             })
         }));
@@ -222,7 +222,7 @@ impl Leaving {
     fn is_draining(&self) -> bool {
         match self.why {
             Farewell::Replaced => true,
-            Farewell::Abandoned | Farewell::Stopped => false,
+            Farewell::Abandoned | Farewell::Stopped | Farewell::Died => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::machine::{Announced, Machine, Phase};
 use super::note::{Note, Overstay};
 use super::out::Out;
 use super::request::{Requester, Verdict};
-use super::worker::{Farewell, Kill, Leaving, Step};
+use super::worker::{Farewell, Kill, Leaving, Presence, Step};
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
 
@@ -75,16 +75,15 @@ impl Machine {
             StopBy::Interrupt => Signal::TERM,
         };
         for worker in workers {
-            self.leaving.push(Leaving {
-                worker,
-                why: Farewell::Stopped,
-                since: now,
-                kill: Kill::Never,
-            });
+            let mut worker = worker;
+            worker.watch.rest();
+            self.leaving
+                .push(Leaving::new(worker, Farewell::Stopped, now, Kill::Never));
         }
         let names = self
             .leaving
             .iter()
+            .filter(|leaving| leaving.presence == Presence::Main)
             .map(|leaving| leaving.worker.name())
             .collect();
         out.note(Note::Stopping {
@@ -95,9 +94,11 @@ impl Machine {
         self.announced = Announced::Nothing;
         out.tell(Telling::Stopping);
         for leaving in &mut self.leaving {
-            leaving.why = Farewell::Stopped;
+            if leaving.why != Farewell::Died {
+                leaving.why = Farewell::Stopped;
+            }
             // Those who drain already are told as well: --signal-on-term may mean "faster".
-            if leaving.kill != Kill::Done {
+            if leaving.kill != Kill::Done && leaving.presence == Presence::Main {
                 out.act(Action::Signal(leaving.worker.generation, signal));
             }
         }
@@ -145,12 +146,24 @@ impl Machine {
             .iter_mut()
             .filter(|leaving| leaving.kill != Kill::Done)
         {
-            leaving.kill = Kill::Done;
-            out.note(Note::Overstayed {
-                worker: leaving.worker.name(),
-                limit,
-            });
-            out.act(Action::Kill(leaving.worker.generation));
+            leaving.end(limit, out);
+        }
+    }
+
+    /// Once the last worker's own process is gone, what they all left behind is killed at once:
+    /// nobody leads it, and when we end systemd would do just that (KillMode=mixed).
+    pub(super) fn sweep_if_alone(&mut self, out: &mut Out) {
+        let Phase::Stopping(stopping) = &self.phase else {
+            return;
+        };
+        let led = |leaving: &Leaving| leaving.presence == Presence::Main;
+        if stopping.forking.is_some() || self.leaving.iter().any(led) {
+            return;
+        }
+        for leaving in &mut self.leaving {
+            if leaving.kill != Kill::Done {
+                leaving.end(Overstay::Orphaned, out);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) fn policy() -> Policy {
         max_draining: None,
         signal_on_hup: Signal::TERM,
         signal_on_term: Signal::TERM,
+        worker_watchdog: None,
         auto_restart: None,
         sockets: 2,
     }
@@ -666,5 +667,284 @@ fn the_automatic_restart_says_whether_it_was_put_off() {
         note(machine.step(Event::Tick, at(180_000))),
         restart(true),
         "generation 1 still drains"
+    );
+}
+
+fn lingers(number: u64, exit: Exit) -> Event {
+    Event::Lingers {
+        generation: generation(number),
+        exit,
+    }
+}
+
+fn probed(number: u64, ready: bool) -> Event {
+    Event::Probed {
+        generation: generation(number),
+        ready,
+    }
+}
+
+/// Each worker has to give a sign of life every two seconds.
+fn watched() -> Policy {
+    Policy {
+        worker_watchdog: Some(Duration::from_secs(2)),
+        ..policy()
+    }
+}
+
+/// The lines of a step, as debug text.
+fn notes(machine: &mut Machine, event: Event, now: Now) -> Vec<Note> {
+    machine
+        .step(event, now)
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Note(note) => Some(note),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_command_is_asked_until_it_says_yes() {
+    let mut machine = Machine::new(Policy {
+        readiness: Readiness::Command,
+        ..policy()
+    });
+    machine.step(Event::Start, at(0));
+    machine.step(forked(1), at(0));
+    let probe = [Action::Probe(generation(1))];
+    assert_eq!(deeds(&mut machine, executed(1), at(10)), probe);
+    assert_eq!(deeds(&mut machine, said(1, Word::Ready), at(20)), []);
+    assert_eq!(deeds(&mut machine, probed(1, false), at(100)), []);
+    assert_eq!(machine.deadline(), Some(at(1100)));
+    assert_eq!(deeds(&mut machine, Event::Tick, at(1100)), probe);
+    assert_eq!(
+        deeds(&mut machine, probed(1, true), at(1200)),
+        [Action::Tell(Telling::Ready)]
+    );
+    assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_cut_off_and_asked_again() {
+    let mut machine = Machine::new(Policy {
+        readiness: Readiness::Command,
+        ..policy()
+    });
+    machine.step(Event::Start, at(0));
+    machine.step(forked(1), at(0));
+    machine.step(executed(1), at(0));
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(10_000)),
+        [Action::EndProbe(generation(1))]
+    );
+    assert_eq!(
+        deeds(&mut machine, probed(1, true), at(10_010)),
+        [],
+        "cut off: too late to say yes"
+    );
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(11_010)),
+        [Action::Probe(generation(1))]
+    );
+    // Its worker dies meanwhile: nobody wants to know any more.
+    let actions = deeds(&mut machine, exited(1, Exit::Status(1)), at(11_100));
+    assert!(actions.contains(&Action::EndProbe(generation(1))));
+}
+
+#[test]
+fn a_serving_generation_that_hangs_is_replaced_and_then_killed_soon() {
+    let mut machine = serving(watched());
+    assert_eq!(machine.deadline(), Some(at(2000)));
+    machine.step(said(1, Word::Alive), at(1500));
+    assert_eq!(machine.deadline(), Some(at(3500)));
+    let two = generation(2);
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(3500)),
+        [Action::Spawn(two)]
+    );
+    machine.step(forked(2), at(3500));
+    machine.step(executed(2), at(3500));
+    assert_eq!(
+        deeds(&mut machine, said(2, Word::Ready), at(4000)),
+        [Action::Signal(generation(1), Signal::TERM)],
+        "gracefully, now that another one serves"
+    );
+    // The policy's drain timeout is infinity; one that hangs would drain for ever.
+    machine.step(said(2, Word::Period(Duration::ZERO)), at(4000));
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(14_000)),
+        [Action::Kill(generation(1))]
+    );
+}
+
+#[test]
+fn a_replacement_for_one_that_hangs_is_tried_whatever_attempts_says() {
+    let mut machine = serving(policy());
+    machine.step(said(1, Word::Hung), at(1000));
+    machine.step(forked(2), at(1000));
+    let actions = deeds(&mut machine, exited(2, Exit::Status(1)), at(1100));
+    assert_eq!(actions, [], "one attempt is used up");
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(2100)),
+        [Action::Spawn(generation(3))]
+    );
+    assert_eq!(machine.serving_generation(), Some(generation(1)));
+}
+
+#[test]
+fn a_candidate_that_hangs_on_trial_has_failed() {
+    let mut machine = serving(Policy {
+        kill_old_delay: Duration::from_secs(5),
+        ..watched()
+    });
+    machine.step(said(1, Word::Period(Duration::ZERO)), at(0));
+    machine.step(asked_by(9), at(1000));
+    machine.step(forked(2), at(1000));
+    machine.step(executed(2), at(1000));
+    machine.step(said(2, Word::Ready), at(1500));
+    let actions = machine.step(Event::Tick, at(3500));
+    let why = "generation 2 failed: it hangs: no sign of life (WATCHDOG=1) for 2 s; \
+               generation 1 keeps serving";
+    assert_eq!(verdict(&actions), [(9, why.to_owned())]);
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(13_500)),
+        [Action::Kill(generation(2))]
+    );
+}
+
+#[test]
+fn one_that_leaves_is_only_watched_if_it_goes_on_giving_signs() {
+    let mut machine = serving(watched());
+    machine.step(HANGUP, at(100));
+    machine.step(forked(2), at(100));
+    machine.step(said(2, Word::Ready), at(200));
+    machine.step(said(2, Word::Period(Duration::ZERO)), at(200));
+    assert_eq!(deeds(&mut machine, Event::Tick, at(60_000)), []);
+    machine.step(said(1, Word::Alive), at(60_000));
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(62_000)),
+        [Action::Kill(generation(1))]
+    );
+}
+
+#[test]
+fn a_complaint_of_the_serving_one_is_a_line_and_no_more() {
+    let mut machine = serving(policy());
+    let errno = || said(1, Word::Broken("ERRNO=5".into()));
+    assert_eq!(notes(&mut machine, errno(), at(10)).len(), 1);
+    assert_eq!(machine.step(errno(), at(20)), []);
+    assert_eq!(machine.serving_generation(), Some(generation(1)));
+}
+
+#[test]
+fn what_an_old_generation_left_behind_has_its_drain_timeout() {
+    let mut machine = serving(Policy {
+        drain_timeout: Some(Duration::from_secs(5)),
+        ..policy()
+    });
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(0));
+    assert_eq!(
+        deeds(&mut machine, lingers(1, Exit::Status(0)), at(1000)),
+        []
+    );
+    assert!(machine.snapshot().is_draining());
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(5000)),
+        [Action::Sweep(generation(1))]
+    );
+    machine.step(exited(1, Exit::Status(0)), at(5010));
+    assert!(!machine.snapshot().is_draining());
+}
+
+#[test]
+fn what_a_dead_generation_left_behind_is_killed_at_once() {
+    let mut machine = serving(policy());
+    assert_eq!(
+        deeds(&mut machine, lingers(1, Exit::Status(1)), at(1000)),
+        [Action::Spawn(generation(2)), Action::Sweep(generation(1))]
+    );
+    machine.step(forked(2), at(1000));
+    let stop = Event::Stop {
+        requester: None,
+        by: StopBy::Terminate,
+    };
+    assert_eq!(
+        deeds(&mut machine, stop, at(1100)),
+        [
+            Action::Tell(Telling::Stopping),
+            Action::Signal(generation(2), Signal::TERM)
+        ],
+        "what is left of the first one is not signalled"
+    );
+    assert_eq!(
+        deeds(&mut machine, exited(2, Exit::Status(0)), at(1200)),
+        []
+    );
+    assert_eq!(
+        deeds(&mut machine, exited(1, Exit::Status(1)), at(1300)),
+        [Action::Finish(Outcome::Stopped)]
+    );
+}
+
+#[test]
+fn a_crash_loop_of_a_thousand_exits_writes_a_few_dozen_lines() {
+    let mut machine = serving(policy());
+    let mut lines = 0;
+    let mut now = 0;
+    for number in 1..1000 {
+        lines += machine_lines(machine.step(exited(number, Exit::Status(1)), at(now)));
+        now += 31_000;
+        lines += machine_lines(machine.step(Event::Tick, at(now)));
+        lines += machine_lines(machine.step(forked(number + 1), at(now)));
+        lines += machine_lines(machine.step(said(number + 1, Word::Ready), at(now)));
+        now += 100;
+    }
+    assert!((12..60).contains(&lines), "{lines}");
+}
+
+#[test]
+fn a_thousand_failing_attempts_write_a_few_dozen_lines() {
+    let mut machine = Machine::new(Policy {
+        attempts: Attempts::Unlimited,
+        ..policy()
+    });
+    let mut lines = machine_lines(machine.step(Event::Start, at(0)));
+    let mut now = 0;
+    for number in 1..1000 {
+        lines += machine_lines(machine.step(forked(number), at(now)));
+        lines += machine_lines(machine.step(exited(number, Exit::Status(1)), at(now)));
+        now += 31_000;
+        lines += machine_lines(machine.step(Event::Tick, at(now)));
+    }
+    assert!((12..40).contains(&lines), "{lines}");
+}
+
+fn machine_lines(actions: Vec<Action>) -> usize {
+    let worth = |action: &&Action| match action {
+        Action::Note(Note::Ready { again, .. }) => !again,
+        Action::Note(_) => true,
+        _ => false,
+    };
+    actions.iter().filter(worth).count()
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_nobody_leads() {
+    let mut machine = serving(policy());
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(0));
+    machine.step(lingers(1, Exit::Status(0)), at(10));
+    let stop = Event::Stop {
+        requester: None,
+        by: StopBy::Terminate,
+    };
+    machine.step(stop, at(20));
+    assert_eq!(
+        deeds(&mut machine, lingers(2, Exit::Status(0)), at(30)),
+        [Action::Sweep(generation(1)), Action::Sweep(generation(2))]
     );
 }

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::machine::{Machine, Phase, Standing};
 use super::note::{Note, Overstay};
 use super::out::Out;
-use super::policy::worth_a_line;
+use super::policy::{ABANDONED_GRACE, worth_a_line};
 use super::request::{Request, Verdict};
 use super::worker::{Candidate, Farewell, Kill, Leaving, Reason, Serving, Step, Worker};
 
@@ -68,12 +68,15 @@ impl Machine {
         out: &mut Out,
     ) {
         out.act(Action::Signal(worker.generation, self.policy.signal_on_hup));
-        self.leaving.push(Leaving {
-            worker,
-            why,
-            since: now,
-            kill: Kill::after(patience, now),
-        });
+        let mut worker = worker;
+        let patience = if worker.watch.is_missed() {
+            Some(patience.unwrap_or(ABANDONED_GRACE).min(ABANDONED_GRACE))
+        } else {
+            patience
+        };
+        worker.watch.rest();
+        self.leaving
+            .push(Leaving::new(worker, why, now, Kill::after(patience, now)));
     }
 
     /// `--max-draining`: the oldest of too many is killed.
@@ -89,13 +92,7 @@ impl Machine {
             .filter(draining)
             .take(count.saturating_sub(limit))
         {
-            leaving.kill = Kill::Done;
-            let worker = leaving.worker.name();
-            out.note(Note::Overstayed {
-                worker,
-                limit: Overstay::TooMany(limit),
-            });
-            out.act(Action::Kill(worker.generation));
+            leaving.end(Overstay::TooMany(limit), out);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is due after every event: timers, the next swap in the queue, the end, the extension of
 //! systemd's patience, the STATUS.
 
-use super::action::{Action, Telling};
+use super::action::Telling;
 use super::clock::Now;
 use super::machine::{Announced, Machine, Phase, Standing};
 use super::note::{Note, Overstay};
@@ -16,16 +16,11 @@ impl Machine {
         for leaving in &mut self.leaving {
             if let Kill::At { moment, patience } = leaving.kill {
                 if moment <= now {
-                    leaving.kill = Kill::Done;
-                    let worker = leaving.worker.name();
-                    out.note(Note::Overstayed {
-                        worker,
-                        limit: Overstay::Drain(patience),
-                    });
-                    out.act(Action::Kill(worker.generation));
+                    leaving.end(Overstay::Drain(patience), out);
                 }
             }
         }
+        self.watch_tick(now, out);
         match &self.phase {
             Phase::Steady { current } => {
                 if self
@@ -53,6 +48,8 @@ impl Machine {
     /// After every event: the next swap in the queue, the end, the extension, the STATUS.
     pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
         self.begin_queued(now, out);
+        self.end_stray_probe(out);
+        self.sweep_if_alone(out);
         self.finish_if_alone(out);
         if self.systemd_waits() {
             if self.extend_at.is_none_or(|moment| moment <= now) {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::action::Action;
 use super::clock::Now;
 use super::failure::{Cause, Failure};
-use super::note::Name;
+use super::note::{Name, Note, Overstay};
+use super::out::Out;
+use super::probing::Probe;
 use super::request::Request;
+use super::watch::Watch;
 use crate::protocol::generation::Generation;
 
 /// A process that was forked.
@@ -16,6 +20,18 @@ pub(super) struct Worker {
     pub(super) forked: Now,
     /// The last STATUS= that it sent.
     pub(super) words: Option<String>,
+    /// Whether it has sent an ERRNO= while it served.
+    pub(super) complaint: Complaint,
+    pub(super) watch: Watch,
+}
+
+/// Whether a serving worker has said that something is wrong with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Complaint {
+    /// No.
+    None,
+    /// Yes, and the log has it.
+    Noted,
 }
 
 impl Worker {
@@ -84,6 +100,7 @@ pub(super) enum Step {
     Booting {
         worker: Worker,
         alive_at: Option<Now>,
+        probe: Probe,
         timeout_at: Option<Now>,
     },
     /// It is ready and watched; the old one still serves too.
@@ -129,10 +146,47 @@ impl Step {
             Self::Executing { timeout_at, .. } => *timeout_at,
             Self::Booting {
                 alive_at,
+                probe,
+                timeout_at,
+                ..
+            } => earliest(earliest(*alive_at, probe.deadline()), *timeout_at),
+            Self::Trial { worker, until, .. } => earliest(Some(*until), worker.watch.deadline()),
+            Self::Pausing { until } => Some(*until),
+        }
+    }
+
+    /// When the state is left at the latest, as far as an operator cares.
+    pub(super) fn limit(&self) -> Option<Now> {
+        match self {
+            Self::Forking { .. } => None,
+            Self::Executing { timeout_at, .. } => *timeout_at,
+            Self::Booting {
+                alive_at,
                 timeout_at,
                 ..
             } => earliest(*alive_at, *timeout_at),
             Self::Trial { until, .. } | Self::Pausing { until } => Some(*until),
+        }
+    }
+
+    /// The worker asked for more time (EXTEND_TIMEOUT_USEC): only ever later, never sooner.
+    pub(super) fn extend(&mut self, more: Duration, now: Now) {
+        match self {
+            Self::Executing { timeout_at, .. } | Self::Booting { timeout_at, .. } => {
+                *timeout_at = timeout_at.map(|moment| moment.max(now.after(more)));
+            }
+            Self::Forking { .. } | Self::Trial { .. } | Self::Pausing { .. } => {}
+        }
+    }
+
+    /// The worker changes its watchdog's period; while it boots that does not count yet.
+    pub(super) fn set_period(&mut self, period: Duration, now: Now) {
+        match self {
+            Self::Executing { worker, .. } | Self::Booting { worker, .. } => {
+                worker.watch = Watch::new(Some(period));
+            }
+            Self::Trial { worker, .. } => worker.watch.set(period, now),
+            Self::Forking { .. } | Self::Pausing { .. } => {}
         }
     }
 }
@@ -146,6 +200,17 @@ pub(super) enum Farewell {
     Abandoned,
     /// We are stopping.
     Stopped,
+    /// It died by itself, and only what it left behind is still to be reaped.
+    Died,
+}
+
+/// Who is left of a worker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Presence {
+    /// Its process, and perhaps others.
+    Main,
+    /// Only others of its cgroup.
+    Rest,
 }
 
 /// A worker that was told to leave and is not gone.
@@ -155,6 +220,30 @@ pub(super) struct Leaving {
     pub(super) why: Farewell,
     pub(super) since: Now,
     pub(super) kill: Kill,
+    pub(super) presence: Presence,
+}
+
+impl Leaving {
+    pub(super) const fn new(worker: Worker, why: Farewell, since: Now, kill: Kill) -> Self {
+        Self {
+            worker,
+            why,
+            since,
+            kill,
+            presence: Presence::Main,
+        }
+    }
+
+    /// Kills what is left of it, once.
+    pub(super) fn end(&mut self, limit: Overstay, out: &mut Out) {
+        self.kill = Kill::Done;
+        let worker = self.worker.name();
+        out.note(Note::Overstayed { worker, limit });
+        out.act(match self.presence {
+            Presence::Main => Action::Kill(worker.generation),
+            Presence::Rest => Action::Sweep(worker.generation),
+        });
+    }
 }
 
 /// When a leaving worker is killed.

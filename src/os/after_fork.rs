@@ -22,27 +22,38 @@ use super::signals::Original;
 /// number, tells why. 127 is what a shell exits with then.
 const CANNOT_EXECUTE: i32 = 127;
 
-/// `LISTEN_PID=` and room for a pid that is known only after fork. The digits stand
+/// A variable, and room for a pid that is known only after fork. The digits stand
 /// at the left and NUL ends them: padded with zeros on the left, they would be
 /// octal to the strtoul(3) of the reader.
 #[repr(C)]
-pub(super) struct ListenPid {
-    name: [u8; 11],
-    digits: [u8; 11],
+pub(super) struct PidSlot {
+    text: [u8; PidSlot::LENGTH],
+    name: usize,
 }
 
-impl ListenPid {
-    pub(super) const fn new() -> Self {
-        ListenPid {
-            name: *b"LISTEN_PID=",
-            digits: [0; 11],
+impl PidSlot {
+    /// `WATCHDOG_PID=`, ten digits, and the NUL.
+    const LENGTH: usize = 24;
+
+    pub(super) const fn listen() -> Self {
+        PidSlot {
+            text: *b"LISTEN_PID=\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            name: 11,
+        }
+    }
+
+    pub(super) const fn watchdog() -> Self {
+        PidSlot {
+            text: *b"WATCHDOG_PID=\0\0\0\0\0\0\0\0\0\0\0",
+            name: 13,
         }
     }
 
     fn fill(&mut self, pid: u32) {
         let length = pid.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let digits = self.text.iter_mut().skip(self.name).take(length);
         let mut rest = pid;
-        for digit in self.digits.iter_mut().take(length).rev() {
+        for digit in digits.rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
@@ -55,7 +66,9 @@ pub(super) struct Prepared<'a> {
     pub(super) programs: Vec<*const c_char>,
     pub(super) argv: Vec<*const c_char>,
     pub(super) envp: Vec<*const c_char>,
-    pub(super) listen_pid: *mut ListenPid,
+    /// Null for none.
+    pub(super) pids: [*mut PidSlot; 2],
+    pub(super) new_session: bool,
     pub(super) cgroup: Option<RawFd>,
     pub(super) output: Option<RawFd>,
     pub(super) sockets: &'a [(BorrowedFd<'a>, RawFd)],
@@ -84,6 +97,10 @@ pub(super) unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
 type Failure = (Stage, i32);
 
 unsafe fn stages(prepared: &Prepared<'_>) -> Result<Infallible, Failure> {
+    if prepared.new_session {
+        // SAFETY: no memory is touched. It cannot fail: a fresh child leads no group.
+        unsafe { libc::setsid() };
+    }
     if let Some(procs) = prepared.cgroup {
         // SAFETY: a static buffer; "0" means the writer (cgroups(7)).
         check(Stage::Cgroup, unsafe {
@@ -102,10 +119,12 @@ unsafe fn stages(prepared: &Prepared<'_>) -> Result<Infallible, Failure> {
         check(Stage::Directory, unsafe { libc::chdir(prepared.directory) }
             as isize)?;
     }
-    // SAFETY: by the caller's promise null or the one slot, which nobody else uses.
-    if let Some(slot) = unsafe { prepared.listen_pid.as_mut() } {
-        // SAFETY: getpid cannot fail.
-        slot.fill(unsafe { libc::getpid() }.unsigned_abs());
+    for slot in prepared.pids {
+        // SAFETY: by the caller's promise null or a slot, which nobody else uses.
+        if let Some(slot) = unsafe { slot.as_mut() } {
+            // SAFETY: getpid cannot fail.
+            slot.fill(unsafe { libc::getpid() }.unsigned_abs());
+        }
     }
     // Last, so that a signal that waits for the unblocking meets as little of us as
     // possible, and meets the dispositions that the worker will have.
@@ -172,11 +191,14 @@ mod tests {
     #[test]
     fn the_pid_stands_left_and_is_terminated() {
         for pid in [1, 9, 10, 4_194_304, u32::MAX] {
-            let mut slot = ListenPid::new();
-            slot.fill(pid);
-            let text = [&slot.name[..], &slot.digits[..]].concat();
-            let text = CStr::from_bytes_until_nul(&text).unwrap();
-            assert_eq!(text.to_str().unwrap(), format!("LISTEN_PID={pid}"));
+            for (mut slot, name) in [
+                (PidSlot::listen(), "LISTEN_PID"),
+                (PidSlot::watchdog(), "WATCHDOG_PID"),
+            ] {
+                slot.fill(pid);
+                let text = CStr::from_bytes_until_nul(&slot.text).unwrap();
+                assert_eq!(text.to_str().unwrap(), format!("{name}={pid}"));
+            }
         }
     }
 }

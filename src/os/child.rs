@@ -16,7 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 pub use super::outcome::{Outcome, Stage, read_outcome};
 
-use super::after_fork::{ListenPid, Prepared, become_program, pointers};
+use super::after_fork::{PidSlot, Prepared, become_program, pointers};
 use super::signals::{AllBlocked, Original};
 use super::{fd, process};
 
@@ -32,6 +32,11 @@ pub struct Plan<'a> {
     pub env: &'a [CString],
     /// Adds `LISTEN_PID=` with the child's pid.
     pub with_listen_pid: bool,
+    /// Adds `WATCHDOG_PID=` with the child's pid.
+    pub with_watchdog_pid: bool,
+    /// Makes it the leader of a session and a process group of its own, so that it
+    /// can be killed with its children ([`process::kill_group`]).
+    pub new_session: bool,
     /// Which socket goes to which number. No number may be a source of another entry.
     pub sockets: &'a [(BorrowedFd<'a>, RawFd)],
     /// Where to run; ours when there is none.
@@ -74,21 +79,26 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
     // So that no socket is placed over the way to report that it cannot be placed.
     let is_target = |number| plan.sockets.iter().any(|(_, target)| *target == number);
     let report = fd::move_out_of_the_way(report, is_target)?;
-    let mut slot = ListenPid::new();
-    let listen_pid = if plan.with_listen_pid {
-        ptr::from_mut(&mut slot)
-    } else {
-        ptr::null_mut()
-    };
+    let (mut listen, mut watchdog) = (PidSlot::listen(), PidSlot::watchdog());
     let mut envp = pointers(plan.env.iter());
-    if plan.with_listen_pid {
-        envp.insert(0, listen_pid.cast_const().cast());
-    }
+    let mut slot = |wanted: bool, slot: &mut PidSlot| {
+        if !wanted {
+            return ptr::null_mut();
+        }
+        let slot = ptr::from_mut(slot);
+        envp.insert(0, slot.cast_const().cast());
+        slot
+    };
+    let pids = [
+        slot(plan.with_listen_pid, &mut listen),
+        slot(plan.with_watchdog_pid, &mut watchdog),
+    ];
     let prepared = Prepared {
         programs: pointers(plan.programs.iter()),
         argv: pointers(plan.argv.iter()),
         envp,
-        listen_pid,
+        pids,
+        new_session: plan.new_session,
         cgroup: plan.cgroup_procs.map(|fd| fd.as_raw_fd()),
         output: plan.stdout_stderr.map(|fd| fd.as_raw_fd()),
         sockets: plan.sockets,

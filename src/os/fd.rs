@@ -119,6 +119,38 @@ pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
+/// Whether two descriptors share an open file description: they are one thing then,
+/// with one offset and one set of flags.
+///
+/// Where kcmp(2) is not to be had (a seccomp filter, an old kernel), the same file with
+/// the same flags counts, as in systemd; for sockets and pipes that is the same thing.
+///
+/// # Errors
+/// None on open descriptors.
+pub fn is_same_description(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    // KCMP_FILE, which libc does not know (linux/kcmp.h).
+    let file = 0;
+    // SAFETY: kcmp compares two numbers of our own table and touches no memory.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_kcmp,
+            own,
+            own,
+            file,
+            one.as_raw_fd(),
+            other.as_raw_fd(),
+        )
+    };
+    if let Ok(order) = Errno::result(result) {
+        return Ok(order == 0);
+    }
+    let (a, b) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    let flags = |fd| rustix::fs::fcntl_getfl(fd);
+    let same_file = (a.st_dev, a.st_ino, a.st_mode) == (b.st_dev, b.st_ino, b.st_mode);
+    Ok(same_file && flags(one)? == flags(other)?)
+}
+
 /// Opens /dev/null on each of 0, 1 and 2 that is closed, so that no socket of ours
 /// lands there and receives what somebody prints. Rust's runtime does the same
 /// before `main`; this is for those who call the supervisor from elsewhere.
@@ -220,6 +252,14 @@ mod tests {
         let fd = move_out_of_the_way(fd, |raw| (number..number + 5).contains(&raw)).unwrap();
         assert!(fd.as_raw_fd() >= number + 5);
         assert!(is_close_on_exec(fd.as_fd()).unwrap());
+    }
+
+    #[test]
+    fn a_duplicate_is_the_same_and_another_opening_is_not() {
+        let file = File::open("/dev/null").unwrap();
+        let (copy, pipe) = (file.try_clone().unwrap(), File::open("/dev/zero").unwrap());
+        assert!(is_same_description(file.as_fd(), copy.as_fd()).unwrap());
+        assert!(!is_same_description(file.as_fd(), pipe.as_fd()).unwrap());
     }
 
     #[test]

@@ -56,6 +56,30 @@ pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     Ok(Errno::result(result).map(drop)?)
 }
 
+/// SIGKILL to a child that leads a process group ([`super::child::Plan::new_session`])
+/// and to everybody in that group. The child must not have been reaped: as long as it
+/// is not, neither its pid nor the number of its group can be somebody else's.
+///
+/// # Errors
+/// `EINVAL` for a number below 2, `EPERM`; that everybody is gone is none.
+pub fn kill_group(leader: i32, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    // The group exists only once the child has come as far as setsid(2).
+    gone_is_fine(send_signal(pidfd, libc::SIGKILL))?;
+    let group = positive(leader)?;
+    if group.is_init() {
+        return Err(Errno::EINVAL.into());
+    }
+    let killed = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    gone_is_fine(killed.map_err(io::Error::from))
+}
+
+fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        other => other,
+    }
+}
+
 /// How the child behind `pidfd` ended, and reaps it; `None` while it runs.
 ///
 /// # Errors

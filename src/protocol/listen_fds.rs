@@ -33,6 +33,11 @@ impl Name {
         Name("unknown".to_owned())
     }
 
+    /// What a stored descriptor is called that nobody named (sd_pid_notify_with_fds(3)).
+    pub fn stored() -> Name {
+        Name("stored".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -10,6 +10,8 @@
 //! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
 //! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
 //! | [`worker_env`] | the environment of a worker | workers |
+//! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel |
+//! | [`signal_sets`] | the masks in `/proc/PID/status` | the kernel |
 //! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers |
 //! | [`notify_message`] | sd_notify datagrams, read | workers |
 //! | [`notify_state`] | sd_notify datagrams, written | systemd |
@@ -25,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod cgroup_path;
 pub mod control;
 pub mod duration;
 pub mod envdir;
@@ -36,6 +39,7 @@ pub mod notify_state;
 pub mod pid_file;
 pub mod port;
 pub mod signal_name;
+pub mod signal_sets;
 pub mod status_file;
 pub mod tuning;
 pub mod worker_env;

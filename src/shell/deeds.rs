@@ -1,6 +1,7 @@
 //! Carrying out what the machine wants: each action is one effect.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use super::envdir::Reading;
 use super::failure::exit_code;
@@ -10,7 +11,7 @@ use super::spawn::Birth;
 use super::supervisor::{Broken, Supervisor, broken};
 use super::token::Token;
 use super::workers::News;
-use crate::core::{Action, Event};
+use crate::core::{Action, Event, Note};
 use crate::os::epoll::Interest;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
@@ -26,10 +27,19 @@ impl Supervisor {
                 self.update_status_file();
                 self.signal(generation, signal);
             }
-            Action::Kill(generation) => self.signal(generation, Signal::KILL),
+            Action::Kill(generation) => {
+                self.kill_tree(generation);
+                self.signal(generation, Signal::KILL);
+            }
+            Action::Sweep(generation) => self.kill_tree(generation),
+            Action::Probe(generation) => self.probe(generation)?,
+            Action::EndProbe(generation) => self.end_probe(generation),
             Action::Tell(telling) => self.manager.tell(telling),
             Action::Answer(requester, verdict) => self.manager.answer(requester, verdict),
             Action::Note(note) => {
+                if let Note::Draining { old, signal } = &note {
+                    self.warn_of_sudden_death(old, *signal);
+                }
                 for line in self.voice.say(&note) {
                     line.log();
                 }
@@ -40,18 +50,10 @@ impl Supervisor {
     }
 
     fn spawn(&mut self, generation: Generation) -> Result<(), Broken> {
-        let mailbox = match self.open_mailbox(generation) {
+        let opened = self.open_mailbox(generation);
+        let mailbox = match opened {
             Ok(mailbox) => mailbox,
-            Err(error) => {
-                let text = format!("opening its notify socket: {error}");
-                let errno = error.raw_os_error().unwrap_or(0);
-                self.queue.push_front(Event::NotStarted {
-                    generation,
-                    text,
-                    errno,
-                });
-                return Ok(());
-            }
+            Err(error) => return self.not_started(generation, "opening its notify socket", &error),
         };
         let variables = match self.envdir.read(generation) {
             Ok(reading) => self.take_reading(reading),
@@ -61,13 +63,24 @@ impl Supervisor {
                     text: unreadable.to_string(),
                     errno: unreadable.errno(),
                 });
-                return Ok(());
+                return self.wind_up(generation);
             }
         };
-        let birth = Birth {
-            variables: &variables,
-            ..Birth::new(generation, mailbox.as_ref().map(Mailbox::address))
+        self.surroundings.variables.clone_from(&variables);
+        let outfit = match self.outfit(generation) {
+            Ok(outfit) => outfit,
+            Err(error) => return self.not_started(generation, "opening its pipe", &error),
         };
+        let mut birth = Birth::new(generation, mailbox.as_ref().map(Mailbox::address));
+        birth.variables = &variables;
+        let mut ours = Vec::new();
+        ours.extend(self.surroundings.fd_store_variable());
+        ours.extend(outfit.stream.as_ref().map(|stream| stream.variable.clone()));
+        let stored: Vec<_> = self.surroundings.fd_store.iter().collect();
+        (birth.ours, birth.stored) = (&ours, &stored);
+        birth.readiness = outfit.readiness.as_ref().map(AsFd::as_fd);
+        birth.cgroup_procs = outfit.cgroup_procs.as_ref().map(AsFd::as_fd);
+        birth.stdout_stderr = outfit.stream.as_ref().map(|stream| stream.socket.as_fd());
         match self.spawner.spawn(&self.listeners, &birth) {
             Ok(child) => {
                 // Before anything else: the machine must know of it when its exit is seen.
@@ -86,6 +99,7 @@ impl Supervisor {
                     errno: error.errno(),
                 };
                 self.queue.push_front(event);
+                self.wind_up(generation)?;
             }
         }
         Ok(())
@@ -152,6 +166,20 @@ impl Supervisor {
         self.herald = None;
     }
 
+    fn not_started(
+        &mut self,
+        generation: Generation,
+        stage: &str,
+        error: &io::Error,
+    ) -> Result<(), Broken> {
+        self.queue.push_front(Event::NotStarted {
+            generation,
+            text: format!("{stage}: {}", Reason(error)),
+            errno: error.raw_os_error().unwrap_or(0),
+        });
+        self.wind_up(generation)
+    }
+
     /// A generation's notify socket. Where the worker is judged by other means it can do without.
     fn open_mailbox(&self, generation: Generation) -> io::Result<Option<Mailbox>> {
         match Mailbox::open(self.runtime.directory(), generation) {
@@ -170,7 +198,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn take_news(&mut self, generation: Generation, news: News) {
+    pub(super) fn take_news(&mut self, generation: Generation, news: News) -> Result<(), Broken> {
         if let Some((stage, errno)) = news.failed {
             let text = self.spawner.describe(stage, errno);
             self.queue.push_back(Event::NotStarted {
@@ -183,6 +211,7 @@ impl Supervisor {
             log::warn!("threw away what generation {generation} sent: {refused}");
         }
         self.queue.extend(news.events);
+        self.keep(generation, news.wishes)
     }
 
     pub(super) fn flush_manager(&mut self) -> Result<(), Broken> {

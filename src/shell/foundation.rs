@@ -15,6 +15,7 @@ use super::spawn::Spawner;
 use super::start::Environment;
 use super::status_file::StatusFile;
 use super::supervisor::Parts;
+use super::surroundings::Surroundings;
 use super::token::Token;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
@@ -90,6 +91,8 @@ impl Foundation {
 
         let machine = Machine::new(policy(&settings, self.listeners.as_slice().len()));
         let invocation_id = environment.text("INVOCATION_ID").map(str::to_owned);
+        // Before the log command starts: a supervisor moves to its leaf without children.
+        let surroundings = Surroundings::arrange(&settings, environment.text("JOURNAL_STREAM"));
         let log_environment = worker_env::without_ours(&environment.0);
         let spawner = Spawner::new(&settings, environment.0, self.original.clone());
         let status_file = settings.status_file.clone().map(StatusFile::new);
@@ -121,6 +124,7 @@ impl Foundation {
             envdir,
             status_file,
             log_command,
+            surroundings,
             herald: None,
         })
     }
@@ -173,6 +177,7 @@ fn policy(settings: &Settings, sockets: usize) -> Policy {
             .and_then(|limit| usize::try_from(limit.get()).ok()),
         signal_on_hup: settings.signal_on_hup,
         signal_on_term: settings.signal_on_term,
+        worker_watchdog: settings.worker_watchdog,
         auto_restart: settings.auto_restart,
         sockets,
     }

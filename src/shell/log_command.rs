@@ -219,6 +219,8 @@ impl LogCommand {
             argv: &[name, option, self.command.clone()],
             env: &self.environment,
             with_listen_pid: false,
+            with_watchdog_pid: false,
+            new_session: false,
             sockets: &[
                 (self.pipe.as_fd(), libc::STDIN_FILENO),
                 (output.as_fd(), libc::STDOUT_FILENO),

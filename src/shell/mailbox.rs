@@ -5,13 +5,15 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::fd_store::Wish;
 use crate::core::Word;
-use crate::os::datagram::{Credentials, Receiver};
+use crate::os::datagram::{Credentials, MAX_FDS, Receiver};
 use crate::protocol::generation::Generation;
+use crate::protocol::listen_fds::Name;
 use crate::protocol::notify_message::{self, MAX_LENGTH, Message, Watchdog};
 
 /// How many datagrams are read in one wake-up: a flood must not keep the loop from its work.
@@ -31,6 +33,8 @@ pub struct Mail {
     pub words: Vec<Word>,
     /// Why something was thrown away; one reason is enough for a line.
     pub refused: Option<String>,
+    /// What it wants of the fd store, in order.
+    pub wishes: Vec<Wish>,
 }
 
 impl Mailbox {
@@ -50,8 +54,9 @@ impl Mailbox {
         self.path.as_os_str()
     }
 
-    /// Reads what is there, up to a bound. Descriptors that came along are closed: this also
-    /// answers BARRIER=1, since everything before it has been read by then.
+    /// Reads what is there, up to a bound. Descriptors that came along and are not for the fd
+    /// store are closed: this also answers BARRIER=1, since everything before it has been read
+    /// by then.
     ///
     /// # Errors
     /// As recvmsg(2).
@@ -59,7 +64,12 @@ impl Mailbox {
         let mut mail = Mail::default();
         // One byte more than allowed shows that a datagram is too long.
         let mut buffer = [0; MAX_LENGTH + 1];
+        let mut held = 0;
         for _ in 0..AT_ONCE {
+            // So that a flood of descriptors cannot fill our table; the rest is read next time.
+            if held >= MAX_FDS {
+                break;
+            }
             let Some(datagram) = self.receiver.receive(&mut buffer)? else {
                 break;
             };
@@ -72,7 +82,10 @@ impl Mailbox {
                 mail.refused = Some("a message from another user".to_owned());
             } else {
                 match notify_message::parse(&buffer[..datagram.len]) {
-                    Ok(message) => translate(message, &mut mail.words),
+                    Ok(message) => {
+                        held += datagram.fds.len();
+                        translate(message, datagram.fds, &mut mail);
+                    }
                     Err(error) => mail.refused = Some(format!("a message: {error}")),
                 }
             }
@@ -110,7 +123,18 @@ fn user_of(pid: i32) -> Option<u32> {
 
 /// The table of systemd's sd_notify(3) as far as the machine cares. The rest never goes up:
 /// STOPPING=1 of a draining worker would stop the whole unit, MAINPID= would give it away.
-fn translate(message: Message, words: &mut Vec<Word>) {
+fn translate(message: Message, fds: Vec<OwnedFd>, mail: &mut Mail) {
+    let words = &mut mail.words;
+    if message.fd_store_remove {
+        mail.wishes
+            .extend(message.fd_name.map(|name| Wish::Remove { name }));
+    } else if message.fd_store && !fds.is_empty() {
+        mail.wishes.push(Wish::Keep {
+            name: message.fd_name.unwrap_or_else(Name::stored),
+            poll: !message.fd_poll_off,
+            fds,
+        });
+    }
     if let Some(status) = message.status {
         words.push(Word::Status(status));
     }
@@ -124,9 +148,12 @@ fn translate(message: Message, words: &mut Vec<Word>) {
         }
         Some(_) | None => {}
     }
-    if message.watchdog == Some(Watchdog::Trigger) {
-        words.push(Word::Broken("WATCHDOG=trigger".to_owned()));
-    }
+    // The period first: the sign of life that comes with it counts for the new one.
+    words.extend(message.watchdog_interval.map(Word::Period));
+    words.extend(message.watchdog.map(|watchdog| match watchdog {
+        Watchdog::Pet => Word::Alive,
+        Watchdog::Trigger => Word::Hung,
+    }));
     if message.ready {
         words.push(Word::Ready);
     }

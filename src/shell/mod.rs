@@ -20,6 +20,12 @@
 //! | [`own_file`] | a file that is removed only while it is ours |
 //! | [`log_file`], [`log_command`] | where `--log-file` sends everything |
 //! | [`mailbox`] | a generation's notify socket |
+//! | [`surroundings`] | what workers have beside their sockets |
+//! | `estate` | that, from a worker's birth to after its death |
+//! | [`readiness`], [`probes`] | `--ready=fd:N`, `--ready=command:CMD` |
+//! | [`fd_store`] | what workers give us to keep |
+//! | [`cgroups`] | a cgroup for each generation |
+//! | [`journal_stream`] | a stream to the journal for each generation |
 //! | [`manager`] | systemd |
 //! | [`watchdog`] | systemd's eye on us |
 //! | [`control`] | the control socket |
@@ -33,14 +39,18 @@
 pub mod adopted;
 pub mod advice;
 pub mod bound;
+pub mod cgroups;
 mod clients;
 pub mod control;
 mod deeds;
 pub mod envdir;
+mod estate;
 pub mod failure;
+pub mod fd_store;
 mod foundation;
 pub mod holder;
 pub mod journal;
+pub mod journal_stream;
 pub mod listen_failure;
 pub mod listeners;
 pub mod log_command;
@@ -50,6 +60,8 @@ pub mod manager;
 pub mod own_file;
 pub mod pid_file;
 pub mod placement;
+pub mod probes;
+pub mod readiness;
 pub mod report;
 pub mod runtime;
 pub mod settings;
@@ -58,6 +70,7 @@ pub mod spawn;
 pub mod start;
 pub mod status_file;
 pub mod supervisor;
+pub mod surroundings;
 mod token;
 pub mod voice;
 pub mod watchdog;

@@ -102,6 +102,12 @@ pub struct Settings {
     pub log: Option<LogTarget>,
     /// `--daemonize`; a log is given then.
     pub daemonize: bool,
+    /// `--worker-watchdog`: how often a worker has to give a sign of life; `None` is off.
+    pub worker_watchdog: Option<Duration>,
+    /// `--fd-store-max`: how many descriptors workers may give us to keep; 0 is off.
+    pub fd_store_max: usize,
+    /// `--no-cgroup`: no cgroup for each generation.
+    pub no_cgroup: bool,
     /// The interval of `--enable-auto-restart`; `None` is off.
     pub auto_restart: Option<Duration>,
     /// `--control-socket`; `None` is `$RUNTIME_DIRECTORY/control`.

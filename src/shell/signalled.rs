@@ -52,11 +52,13 @@ impl Supervisor {
         }
     }
 
-    fn reap_strangers(&self) {
+    pub(super) fn reap_strangers(&self) {
         if std::process::id() == 1 {
             let log_command = self.log_command.as_ref();
             let is_ours = |pid| {
-                self.workers.owns(pid) || log_command.is_some_and(|command| command.owns(pid))
+                self.workers.owns(pid)
+                    || self.surroundings.probes.owns(pid)
+                    || log_command.is_some_and(|command| command.owns(pid))
             };
             if let Err(error) = process::reap_strangers(is_ours) {
                 log::warn!("cannot reap processes that we did not start: {error}");

@@ -11,12 +11,15 @@ use crate::os::fd;
 use crate::os::reason::{self, Reason};
 use crate::os::signals::Original;
 use crate::protocol::generation::Generation;
+use crate::protocol::listen_fds::Name;
 use crate::protocol::worker_env::{self, Variable};
+use handover::Handover;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// Where execvp(3) looks without a PATH: `_CS_PATH` of confstr(3).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -29,6 +32,7 @@ pub struct Spawner {
     environment: Vec<(OsString, OsString)>,
     told: Vec<Variable>,
     readiness: Option<RawFd>,
+    watchdog: Option<Duration>,
     signals: Original,
 }
 
@@ -41,6 +45,10 @@ pub struct Birth<'a> {
     pub notify_socket: Option<&'a OsStr>,
     /// Variables that override the environment and what start_server tells (envdir).
     pub variables: &'a [Variable],
+    /// Variables of ours, which nothing overrides.
+    pub ours: &'a [Variable],
+    /// What an earlier generation gave us to keep, with its names.
+    pub stored: &'a [(&'a Name, BorrowedFd<'a>)],
     /// The writing end of a pipe, for `--ready fd:N`.
     pub readiness: Option<BorrowedFd<'a>>,
     /// Its standard output and error, if not ours.
@@ -57,6 +65,8 @@ impl<'a> Birth<'a> {
             generation,
             notify_socket,
             variables: &[],
+            ours: &[],
+            stored: &[],
             readiness: None,
             stdout_stderr: None,
             cgroup_procs: None,
@@ -108,6 +118,7 @@ impl Spawner {
                 Ready::Fd(number) => Some(number),
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
+            watchdog: settings.worker_watchdog,
             signals,
         }
     }
@@ -117,26 +128,44 @@ impl Spawner {
     /// # Errors
     /// See [`child::spawn`].
     pub fn spawn(&self, listeners: &Listeners, birth: &Birth<'_>) -> Result<Child, SpawnError> {
-        let extra: Vec<_> = self.told.iter().chain(birth.variables).cloned().collect();
+        let mut extra: Vec<_> = self.told.iter().chain(birth.variables).cloned().collect();
+        extra.extend(self.watchdog.and_then(watchdog_usec));
+        extra.extend_from_slice(birth.ours);
+        let handover = Handover::plan(listeners, birth.stored, self.readiness);
         let env = worker_env::build(
             &self.environment,
             &extra,
             listeners.ports(),
-            listeners.names(),
+            &handover.names,
             birth.generation,
             birth.notify_socket,
         );
         let mut sockets: Vec<_> = listeners.sockets().collect();
+        let stored = birth.stored.iter().map(|(_, fd)| *fd);
+        sockets.extend(stored.zip(handover.places.iter().copied()));
         let pipe = match (birth.readiness, self.readiness) {
             (Some(pipe), Some(target)) => Some((aside(pipe, &sockets)?, target)),
             _ => None,
         };
         sockets.extend(pipe.iter().map(|(pipe, target)| (pipe.as_fd(), *target)));
+        // Stored descriptors stand anywhere, also where something will be put.
+        let copies = match handover.places.as_slice() {
+            [] => Vec::new(),
+            _ => handover::above(&sockets).map_err(SpawnError)?,
+        };
+        if !copies.is_empty() {
+            let copies = copies.iter();
+            sockets = copies
+                .map(|(copy, target)| (copy.as_fd(), *target))
+                .collect();
+        }
         let plan = Plan {
             programs: &candidates(&self.program, &env),
             argv: &self.argv,
             env: &env,
-            with_listen_pid: !listeners.names().is_empty(),
+            with_listen_pid: !handover.names.is_empty(),
+            with_watchdog_pid: self.watchdog.is_some(),
+            new_session: false,
             sockets: &sockets,
             directory: self.directory.as_deref(),
             signals: &self.signals,
@@ -160,6 +189,11 @@ impl Spawner {
             }
         }
     }
+}
+
+/// `WATCHDOG_USEC=` (sd_watchdog_enabled(3)); the child adds `WATCHDOG_PID=`.
+fn watchdog_usec(period: Duration) -> Option<Variable> {
+    Variable::new("WATCHDOG_USEC", period.as_micros().to_string()).ok()
 }
 
 /// A duplicate that stands at no number where a socket or the pipe itself will.
@@ -200,6 +234,9 @@ fn c_string(bytes: &[u8]) -> CString {
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
+
+mod handover;
+mod probe;
 
 #[cfg(test)]
 mod tests;

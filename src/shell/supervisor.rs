@@ -16,6 +16,7 @@ use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
 use super::status_file::StatusFile;
+use super::surroundings::Surroundings;
 use super::token::Token;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
@@ -41,6 +42,7 @@ pub struct Supervisor {
     pub(super) watchdog: Option<Watchdog>,
     pub(super) control: Option<Control>,
     pub(super) runtime: Runtime,
+    pub(super) surroundings: Surroundings,
     pub(super) voice: Voice,
     pub(super) invocation_id: Option<String>,
     pub(super) envdir: Envdir,
@@ -80,6 +82,8 @@ pub struct Parts {
     pub control: Option<Control>,
     /// Where our sockets live.
     pub runtime: Runtime,
+    /// What surrounds the workers.
+    pub surroundings: Surroundings,
     /// Whose words the log uses.
     pub voice: Voice,
     /// INVOCATION_ID, to know the unit's own control processes by.
@@ -123,6 +127,7 @@ impl Supervisor {
             watchdog: parts.watchdog,
             control: parts.control,
             runtime: parts.runtime,
+            surroundings: parts.surroundings,
             voice: parts.voice,
             invocation_id: parts.invocation_id,
             envdir: parts.envdir,
@@ -229,17 +234,17 @@ impl Supervisor {
         match token {
             Token::Exit(generation) => {
                 let news = self.workers.reap(generation, &self.epoll);
-                self.take_news(generation, news.map_err(broken("reaping a worker"))?);
+                self.take_end(generation, news.map_err(broken("reaping a worker"))?)?;
             }
             Token::Outcome(generation) => {
                 let news = self.workers.look_at_start(generation, &self.epoll);
                 self.take_news(
                     generation,
                     news.map_err(broken("reading how a start went"))?,
-                );
+                )?;
             }
             Token::Mail(generation) => match self.workers.read_mail(generation) {
-                Ok(news) => self.take_news(generation, news),
+                Ok(news) => self.take_news(generation, news)?,
                 Err(error) => log::warn!("cannot read what generation {generation} says: {error}"),
             },
             Token::LogCommand => {
@@ -261,6 +266,14 @@ impl Supervisor {
                 }
             }
             Token::Client(id) => self.attend_client(id)?,
+            Token::Readiness(generation) => self.hear_readiness(generation)?,
+            Token::Probe(generation) => self.hear_probe(generation)?,
+            Token::Tree(generation) => self.look_at_tree(generation)?,
+            Token::Stored(id) => self
+                .surroundings
+                .fd_store
+                .give_up(id, &self.epoll)
+                .map_err(broken("closing a stored descriptor"))?,
         }
         Ok(())
     }

@@ -24,6 +24,14 @@ pub(super) enum Token {
     Control,
     /// A client of the control socket.
     Client(u64),
+    /// A worker's pipe of `--ready=fd:N`.
+    Readiness(Generation),
+    /// A command of `--ready=command:CMD`: it ended.
+    Probe(Generation),
+    /// A worker's cgroup: somebody came, or the last one went.
+    Tree(Generation),
+    /// The other end of a descriptor in the workers' fd store was closed.
+    Stored(u64),
 }
 
 /// The kind stands in the top byte, so numbers sort as tokens do.
@@ -41,6 +49,10 @@ impl From<Token> for u64 {
             Token::Manager => (6, 0),
             Token::Control => (7, 0),
             Token::Client(id) => (8, id),
+            Token::Readiness(generation) => (16, generation.get()),
+            Token::Probe(generation) => (17, generation.get()),
+            Token::Tree(generation) => (18, generation.get()),
+            Token::Stored(id) => (19, id),
         };
         (kind << KIND_SHIFT) | id
     }
@@ -61,6 +73,10 @@ impl Token {
             6 => Some(Self::Manager),
             7 => Some(Self::Control),
             8 => Some(Self::Client(id)),
+            16 => generation.map(Self::Readiness),
+            17 => generation.map(Self::Probe),
+            18 => generation.map(Self::Tree),
+            19 => Some(Self::Stored(id)),
             _ => None,
         }
     }
@@ -84,6 +100,10 @@ mod tests {
             Token::Manager,
             Token::Control,
             Token::Client(9),
+            Token::Readiness(generation),
+            Token::Probe(generation),
+            Token::Tree(generation),
+            Token::Stored(7),
         ];
         let numbers = tokens.map(u64::from);
         assert!(numbers.is_sorted());

@@ -92,6 +92,9 @@ impl Voice {
     /// The lines for a note: mostly one.
     #[must_use]
     pub fn say(self, note: &Note) -> Vec<Line> {
+        if let Note::Ready { again: true, .. } = note {
+            return Vec::new();
+        }
         match self {
             Self::Ours => vec![ours::line(note)],
             Self::StartServer => start_servers::lines(note),
@@ -117,6 +120,9 @@ fn class(note: &Note) -> (Level, &'static str, Option<Name>) {
         Note::Draining { old, .. } => (Level::Info, "draining", old.first().copied()),
         Note::Drained { worker, .. } => (Level::Info, "drained", Some(*worker)),
         Note::Died { worker, .. } => (Level::Error, "died", Some(*worker)),
+        Note::Hung { worker, .. } => (Level::Error, "hung", Some(*worker)),
+        Note::Complained { worker, .. } => (Level::Warn, "complained", Some(*worker)),
+        Note::Lingering { worker, .. } => (Level::Info, "lingering", Some(*worker)),
         Note::Overstayed { worker, .. } => (Level::Warn, "killed", Some(*worker)),
         Note::Stopping { .. } => (Level::Info, "stopping", None),
         Note::Left { worker, .. } => (Level::Info, "left", Some(*worker)),

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::fd_store::Wish;
 use super::mailbox::Mailbox;
 use super::token::Token;
-use crate::core::{Event, Exit, Word};
+use crate::core::{Event, Exit, Word, worth_a_line};
 use crate::os::child::{Child, Outcome, Stage, read_outcome};
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::process::{self, WaitStatus};
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
+
+/// How often the mailbox of a worker that ended is looked into; the kernel queues ten messages
+/// (net.unix.max_dgram_qlen).
+const LAST_ROUNDS: usize = 16;
 
 /// The workers that have not been reaped yet.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ struct Worker {
     pidfd: OwnedFd,
     start: Start,
     mailbox: Option<Mailbox>,
+    /// How often its mail was thrown away.
+    refused: u32,
 }
 
 /// What is known of the way from fork to exec.
@@ -47,6 +54,8 @@ pub struct News {
     pub failed: Option<(Stage, i32)>,
     /// Mail that was thrown away, and why.
     pub refused: Option<String>,
+    /// What it wants of the fd store, in order.
+    pub wishes: Vec<Wish>,
 }
 
 impl Workers {
@@ -71,6 +80,7 @@ impl Workers {
             pidfd,
             start: Start::Open(outcome),
             mailbox,
+            refused: 0,
         };
         let worker = self.table.entry(generation).or_insert(worker);
         epoll.add(
@@ -99,6 +109,18 @@ impl Workers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Whether a generation's process has not been reaped.
+    #[must_use]
+    pub fn contains(&self, generation: Generation) -> bool {
+        self.table.contains_key(&generation)
+    }
+
+    /// A generation's process.
+    #[must_use]
+    pub fn pid(&self, generation: Generation) -> Option<i32> {
+        self.table.get(&generation).map(|worker| worker.pid)
     }
 
     /// Whether a process is one of ours.
@@ -158,20 +180,41 @@ impl Workers {
     /// As recvmsg(2).
     pub fn read_mail(&mut self, generation: Generation) -> io::Result<News> {
         let mut news = News::default();
-        let Some(worker) = self.table.get(&generation) else {
+        let Some(worker) = self.table.get_mut(&generation) else {
             return Ok(news);
         };
         let Some(mailbox) = &worker.mailbox else {
             return Ok(news);
         };
         let mail = mailbox.collect(worker.pid)?;
-        news.refused = mail.refused;
+        // A flood of nonsense must not become a flood of lines.
+        news.refused = mail.refused.filter(|_| {
+            worker.refused = worker.refused.saturating_add(1);
+            worth_a_line(worker.refused)
+        });
+        news.wishes = mail.wishes;
         news.events.extend(
             mail.words
                 .into_iter()
                 .map(|word| Event::Said { generation, word }),
         );
         Ok(news)
+    }
+
+    /// Everything that is left to read: what the dead gave us to keep is worth keeping. Its
+    /// children may go on writing, so there is a bound.
+    fn read_last_mail(&mut self, generation: Generation) -> io::Result<News> {
+        let mut all = News::default();
+        for _ in 0..LAST_ROUNDS {
+            let news = self.read_mail(generation)?;
+            if news.events.is_empty() && news.wishes.is_empty() && news.refused.is_none() {
+                break;
+            }
+            all.events.extend(news.events);
+            all.wishes.extend(news.wishes);
+            all.refused = all.refused.or(news.refused);
+        }
+        Ok(all)
     }
 
     /// Reaps a worker that ended. Its last STATUS is read first, as it may say why; READY=1 from
@@ -181,17 +224,20 @@ impl Workers {
     /// As waitid(2) and epoll_ctl(2).
     pub fn reap(&mut self, generation: Generation, epoll: &Epoll) -> io::Result<News> {
         let mut news = self.look_at_start(generation, epoll)?;
+        // Before it is reaped: its user is looked up by its pid.
+        let mail = self.read_last_mail(generation)?;
         let Some(worker) = self.table.get(&generation) else {
             return Ok(news);
         };
         let exit = match process::try_wait(worker.pidfd.as_fd()) {
-            Ok(None) => return Ok(news),
+            Ok(None) => return Ok(mail),
             Ok(Some(status)) => exit_of(status),
             // Somebody else reaped it, or it was never our child: it is gone all the same.
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Exit::Unknown,
             Err(error) => return Err(error),
         };
-        let mail = self.read_mail(generation)?;
+        news.refused = mail.refused;
+        news.wishes = mail.wishes;
         news.events
             .extend(mail.events.into_iter().filter(|event| match event {
                 Event::Said { word, .. } => matches!(word, Word::Status(_)),

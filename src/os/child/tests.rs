@@ -61,6 +61,8 @@ impl Script {
             argv: &self.argv,
             env: &self.env,
             with_listen_pid: false,
+            with_watchdog_pid: false,
+            new_session: false,
             sockets: &[],
             directory: None,
             signals: &self.signals,
@@ -252,4 +254,35 @@ proptest! {
         let lifted = free.zip(targets.iter().copied());
         prop_assert_eq!(collision(lifted), None);
     }
+}
+
+#[test]
+fn a_watchdog_variable_carries_the_childs_own_pid() {
+    let script = Script::new("echo $$ $LISTEN_PID $WATCHDOG_PID");
+    let mut plan = script.plan();
+    (plan.with_listen_pid, plan.with_watchdog_pid) = (true, true);
+    let (child, text) = output(&plan);
+    assert_eq!(text, format!("{0} {0} {0}\n", child.pid));
+}
+
+#[test]
+fn a_session_of_its_own_is_killed_with_its_children() {
+    // The grandchild holds the pipe: reading ends when it is gone.
+    let script = Script::new("sleep 1000 & echo started; wait");
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut plan = script.plan();
+    plan.new_session = true;
+    plan.stdout_stderr = Some(write.as_fd());
+    let child = spawn(&plan).unwrap();
+    drop(write);
+    let mut pipe = File::from(read);
+    let mut started = [0; 8];
+    pipe.read_exact(&mut started).unwrap();
+    process::kill_group(child.pid, child.pidfd.as_fd()).unwrap();
+    assert_eq!(pipe.read(&mut started).unwrap(), 0);
+    let killed = WaitStatus::Signaled {
+        signal: libc::SIGKILL,
+        core: false,
+    };
+    assert_eq!(end(&child), killed);
 }

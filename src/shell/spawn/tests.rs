@@ -26,6 +26,7 @@ fn spawner(program: &str, arguments: &[&str], path: &str) -> Spawner {
         ],
         told: Vec::new(),
         readiness: None,
+        watchdog: None,
         signals: Original::save(),
     }
 }

@@ -85,6 +85,36 @@ pub(super) fn line(note: &Note) -> Line {
                 full(*worker)
             )
         }
+        Note::Hung {
+            worker,
+            how,
+            count,
+            pause,
+        } => {
+            let times = if *count > 1 {
+                format!(" ({count} times in short order)")
+            } else {
+                String::new()
+            };
+            let when = if pause.is_zero() {
+                "now".to_owned()
+            } else {
+                format!("in {}", Rough(*pause))
+            };
+            format!(
+                "{} hangs: {how}{times}; starting another one beside it {when}",
+                full(*worker)
+            )
+        }
+        Note::Complained { worker, text } => format!("{} reports {text}", full(*worker)),
+        Note::Lingering { worker, exit } => format!(
+            "{} {exit}; processes that it started are still there",
+            full(*worker)
+        ),
+        Note::Overstayed {
+            worker,
+            limit: Overstay::Orphaned,
+        } => format!("killing what {} left behind", full(*worker)),
         Note::Overstayed { worker, limit } => {
             format!("killing {}: {}", full(*worker), overstay(*limit))
         }
@@ -152,6 +182,8 @@ fn overstay(limit: Overstay) -> String {
         Overstay::Stop(patience) => format!("--stop-timeout ({}) has passed", Rough(patience)),
         Overstay::TooMany(limit) => format!("more than --max-draining {limit} old generations"),
         Overstay::Impatience => "received INT again".to_owned(),
+        Overstay::Silent(how) => format!("it was told to leave and hangs: {how}"),
+        Overstay::Orphaned => "nobody leads it any more".to_owned(),
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) fn lines(note: &Note) -> Vec<Line> {
                 Cause::Exited { exit, .. } | Cause::ExitedOnTrial { exit, .. } => {
                     vec![failed(exit.wait_status())]
                 }
-                Cause::NotReady { .. } | Cause::Reported { .. } => vec![ours::line(note).text],
+                Cause::NotReady { .. } | Cause::Reported { .. } | Cause::Hung { .. } => {
+                    vec![ours::line(note).text]
+                }
             }
         }
         Note::Ready { old, signal, .. } => {
@@ -88,6 +90,9 @@ pub(super) fn lines(note: &Note) -> Vec<Line> {
         }
         Note::Exiting => vec!["exiting".to_owned()],
         Note::ReloadAsked { .. }
+        | Note::Hung { .. }
+        | Note::Complained { .. }
+        | Note::Lingering { .. }
         | Note::AttemptFailed { pid: None, .. }
         | Note::Overstayed { .. }
         | Note::GivingUp(_) => vec![ours::line(note).text],

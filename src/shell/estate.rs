@@ -1,0 +1,228 @@
+//! What a worker has beside its process, from its birth to after its death: the loop's part in it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::fd_store::Wish;
+use super::journal_stream::JournalStream;
+use super::readiness::Read;
+use super::settings::Ready;
+use super::supervisor::{Broken, Supervisor, broken};
+use super::surroundings::{Nuisances, would_die};
+use super::workers::News;
+use crate::core::{Event, Name, Word};
+use crate::os::reason::Reason;
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// What is made ready for a worker before its fork; nothing of it stays open with us.
+#[derive(Debug, Default)]
+pub(super) struct Outfit {
+    pub(super) readiness: Option<OwnedFd>,
+    pub(super) cgroup_procs: Option<OwnedFd>,
+    pub(super) stream: Option<JournalStream>,
+}
+
+impl Supervisor {
+    /// Makes ready what a worker gets for itself. It can do without a cgroup and a stream, but
+    /// not without the pipe on which alone it could say that it is ready.
+    pub(super) fn outfit(&mut self, generation: Generation) -> io::Result<Outfit> {
+        let around = &mut self.surroundings;
+        let readiness = match self.settings.ready {
+            Ready::Fd(_) => Some(around.readiness.open(generation, &self.epoll)?),
+            Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
+        };
+        let cgroups = around.cgroups.as_mut();
+        let opened = cgroups.map(|cgroups| cgroups.open(generation, &self.epoll));
+        let cgroup_procs = opened.and_then(|opened| {
+            let failed = |error: &io::Error| {
+                if Nuisances::is_worth_a_line(&mut around.nuisances.cgroup) {
+                    let reason = Reason(error);
+                    log::warn!("generation {generation} gets no cgroup of its own: {reason}");
+                }
+            };
+            opened.inspect_err(failed).ok()
+        });
+        let streams = around.journal_streams.as_ref();
+        let stream = streams.and_then(|streams| {
+            let failed = |error: &io::Error| {
+                if Nuisances::is_worth_a_line(&mut around.nuisances.stream) {
+                    let reason = Reason(error);
+                    log::warn!("generation {generation} gets no journal stream: {reason}");
+                }
+            };
+            streams.open(generation).inspect_err(failed).ok()
+        });
+        Ok(Outfit {
+            readiness,
+            cgroup_procs,
+            stream,
+        })
+    }
+
+    /// There is no process (any more): its pipe is closed, its cgroup removed or, while others
+    /// live in it, watched.
+    pub(super) fn wind_up(&mut self, generation: Generation) -> Result<(), Broken> {
+        let around = &mut self.surroundings;
+        around
+            .readiness
+            .close(generation, &self.epoll)
+            .map_err(broken("closing a readiness pipe"))?;
+        match &mut around.cgroups {
+            Some(cgroups) => cgroups
+                .close(generation, &self.epoll)
+                .map_err(broken("closing a cgroup")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the news of a worker's end. Others of its cgroup may be left: then it lingers.
+    pub(super) fn take_end(&mut self, generation: Generation, news: News) -> Result<(), Broken> {
+        let mut news = news;
+        if !self.workers.contains(generation) {
+            let mut lingers = false;
+            for event in &mut news.events {
+                let Event::Exited { exit, .. } = *event else {
+                    continue;
+                };
+                if let Some(cgroups) = &mut self.surroundings.cgroups {
+                    lingers = cgroups
+                        .survives(generation, exit)
+                        .map_err(broken("reading cgroup.events"))?;
+                }
+                if lingers {
+                    *event = Event::Lingers { generation, exit };
+                }
+            }
+            if lingers {
+                self.surroundings
+                    .readiness
+                    .close(generation, &self.epoll)
+                    .map_err(broken("closing a readiness pipe"))?;
+            } else {
+                self.wind_up(generation)?;
+            }
+        }
+        self.take_news(generation, news)?;
+        // Those behind the worker in the kernel's list could not be reaped before it.
+        self.reap_strangers();
+        Ok(())
+    }
+
+    /// The cgroup of a generation has changed.
+    pub(super) fn look_at_tree(&mut self, generation: Generation) -> Result<(), Broken> {
+        let Some(cgroups) = &self.surroundings.cgroups else {
+            return Ok(());
+        };
+        let gone = cgroups.look(generation);
+        if let Some(exit) = gone.map_err(broken("reading cgroup.events"))? {
+            self.wind_up(generation)?;
+            self.queue.push_back(Event::Exited { generation, exit });
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to everybody in a generation's cgroup, where it has one.
+    pub(super) fn kill_tree(&self, generation: Generation) {
+        if let Some(cgroups) = &self.surroundings.cgroups {
+            if let Err(error) = cgroups.kill(generation) {
+                let reason = Reason(&error);
+                log::error!("cannot kill the cgroup of generation {generation}: {reason}");
+            }
+        }
+    }
+
+    pub(super) fn hear_readiness(&mut self, generation: Generation) -> Result<(), Broken> {
+        let read = self.surroundings.readiness.read(generation, &self.epoll);
+        match read.map_err(broken("reading a readiness pipe"))? {
+            Read::Ready => self.queue.push_back(Event::Said {
+                generation,
+                word: Word::FoundReady,
+            }),
+            // It may still be ready one day, but cannot say so: --start-timeout decides.
+            Read::Closed | Read::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// Asks the command about a worker.
+    pub(super) fn probe(&mut self, generation: Generation) -> Result<(), Broken> {
+        let Ready::Command(command) = &self.settings.ready else {
+            return Ok(());
+        };
+        let around = &mut self.surroundings;
+        let started = match self.workers.pid(generation) {
+            Some(pid) => self
+                .spawner
+                .probe(command, generation, pid, &around.variables),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        match started {
+            Ok(child) => around
+                .probes
+                .take_in(generation, child, &self.epoll)
+                .map_err(broken("waiting for a command")),
+            Err(error) => {
+                if Nuisances::is_worth_a_line(&mut around.nuisances.probe) {
+                    let reason = Reason(&error);
+                    log::warn!("cannot ask about generation {generation}: {reason}");
+                }
+                let ready = false;
+                self.queue.push_back(Event::Probed { generation, ready });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn end_probe(&self, generation: Generation) {
+        if let Err(error) = self.surroundings.probes.kill(generation) {
+            let reason = Reason(&error);
+            log::error!("cannot kill the command about generation {generation}: {reason}");
+        }
+    }
+
+    pub(super) fn hear_probe(&mut self, generation: Generation) -> Result<(), Broken> {
+        let ended = self.surroundings.probes.reap(generation, &self.epoll);
+        if let Some(ready) = ended.map_err(broken("reaping a command"))? {
+            self.queue.push_back(Event::Probed { generation, ready });
+        }
+        Ok(())
+    }
+
+    /// FDSTORE=1 and FDSTOREREMOVE=1.
+    pub(super) fn keep(&mut self, generation: Generation, wishes: Vec<Wish>) -> Result<(), Broken> {
+        let around = &mut self.surroundings;
+        for wish in wishes {
+            let refused = around
+                .fd_store
+                .grant(wish, &self.epoll)
+                .map_err(broken("watching a stored descriptor"))?;
+            if refused > 0 && Nuisances::is_worth_a_line(&mut around.nuisances.fd_store) {
+                let limit = around.fd_store.limit();
+                log::warn!(
+                    "cannot keep {refused} descriptors for generation {generation}: \
+                     --fd-store-max is {limit}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once when old workers will not leave gracefully, because nothing in them catches the
+    /// signal that tells them to: they just die, with the requests that they are answering.
+    pub(super) fn warn_of_sudden_death(&mut self, old: &[Name], signal: Signal) {
+        if self.surroundings.nuisances.handler > 0 {
+            return;
+        }
+        let Some(worker) = old.iter().find(|worker| would_die(worker.pid, signal)) else {
+            return;
+        };
+        self.surroundings.nuisances.handler = 1;
+        log::warn!(
+            "generation {} (pid {}) does not catch {signal}: it dies of it at once, with the \
+             requests that it is answering (said once)",
+            worker.generation,
+            worker.pid
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The workers' fd store: what one generation gives us to keep (FDSTORE=1 of sd_notify(3)), the
+//! next one finds in its `LISTEN_FDS`, after the listeners.
+//!
+//! To a worker we are the service manager, so the rules are systemd's: bounded, one copy of an
+//! open file description, given up when its other end closes unless FDPOLL=0 asks otherwise. Any
+//! generation may store and remove; what a draining one stores reaches whoever starts next.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::token::Token;
+use crate::os::epoll::{Epoll, Interest};
+use crate::os::fd;
+use crate::protocol::listen_fds::Name;
+
+/// What a worker wants of the store.
+#[derive(Debug)]
+pub enum Wish {
+    /// FDSTORE=1: keep these.
+    Keep {
+        /// FDNAME=, for all of them.
+        name: Name,
+        /// Whether each is given up when its other end closes.
+        poll: bool,
+        /// The descriptors that came with the message.
+        fds: Vec<OwnedFd>,
+    },
+    /// FDSTOREREMOVE=1: give up those of this name.
+    Remove {
+        /// FDNAME=.
+        name: Name,
+    },
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct FdStore {
+    limit: usize,
+    kept: BTreeMap<u64, Kept>,
+    newest: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: Name,
+    fd: OwnedFd,
+    watched: bool,
+}
+
+impl FdStore {
+    /// An empty store for at most `limit` descriptors (`--fd-store-max`).
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            kept: BTreeMap::new(),
+            newest: 0,
+        }
+    }
+
+    /// Does what a worker wants, and says how many descriptors there was no room for.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn grant(&mut self, wish: Wish, epoll: &Epoll) -> io::Result<usize> {
+        match wish {
+            Wish::Remove { name } => {
+                let called = |(_, kept): &(&u64, &Kept)| kept.name == name;
+                let ids: Vec<_> = self.kept.iter().filter(called).map(|(id, _)| *id).collect();
+                for id in ids {
+                    self.give_up(id, epoll)?;
+                }
+                Ok(0)
+            }
+            Wish::Keep { name, poll, fds } => {
+                let mut refused = 0;
+                for fd in fds {
+                    if self.has(fd.as_fd())? {
+                        continue;
+                    }
+                    if self.kept.len() >= self.limit {
+                        refused += 1;
+                        continue;
+                    }
+                    self.keep(name.clone(), fd, poll, epoll)?;
+                }
+                Ok(refused)
+            }
+        }
+    }
+
+    fn has(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
+        for kept in self.kept.values() {
+            if fd::is_same_description(kept.fd.as_fd(), fd)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn keep(&mut self, name: Name, fd: OwnedFd, poll: bool, epoll: &Epoll) -> io::Result<()> {
+        self.newest += 1;
+        let token = Token::Stored(self.newest).into();
+        let watched = poll
+            && match epoll.add(fd.as_fd(), token, Interest::HangUp) {
+                Ok(()) => true,
+                // A file has no other end.
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => false,
+                Err(error) => return Err(error),
+            };
+        self.kept.insert(self.newest, Kept { name, fd, watched });
+        Ok(())
+    }
+
+    /// Closes one, because its other end did (`Token::Stored`).
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn give_up(&mut self, id: u64, epoll: &Epoll) -> io::Result<()> {
+        match self.kept.remove(&id) {
+            Some(kept) if kept.watched => epoll.remove(kept.fd.as_fd()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How many there is room for.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// What is kept, in the order of storing.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, BorrowedFd<'_>)> {
+        self.kept.values().map(|kept| (&kept.name, kept.fd.as_fd()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::fs::File;
+
+    fn pipe() -> (OwnedFd, OwnedFd) {
+        pipe_with(PipeFlags::CLOEXEC).unwrap()
+    }
+
+    fn keep(name: &str, poll: bool, fds: Vec<OwnedFd>) -> Wish {
+        let name = Name::new(name).unwrap();
+        Wish::Keep { name, poll, fds }
+    }
+
+    fn names(store: &FdStore) -> Vec<&str> {
+        store.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_stored_is_kept_in_order_up_to_the_limit() {
+        let (mut store, epoll) = (FdStore::new(3), Epoll::new().unwrap());
+        let (a, b) = pipe();
+        assert_eq!(store.grant(keep("p", true, vec![a, b]), &epoll).unwrap(), 0);
+        let (c, d) = pipe();
+        assert_eq!(store.grant(keep("q", true, vec![c, d]), &epoll).unwrap(), 1);
+        assert_eq!(names(&store), ["p", "p", "q"]);
+        let name = Name::new("p").unwrap();
+        store.grant(Wish::Remove { name }, &epoll).unwrap();
+        assert_eq!(names(&store), ["q"]);
+    }
+
+    #[test]
+    fn a_copy_of_what_is_kept_is_not_kept_twice_and_the_first_name_stays() {
+        let (mut store, epoll) = (FdStore::new(9), Epoll::new().unwrap());
+        let file = File::open("/dev/null").unwrap();
+        let copy = file.try_clone().unwrap();
+        for (name, fd) in [("one", file), ("two", copy)] {
+            store
+                .grant(keep(name, true, vec![fd.into()]), &epoll)
+                .unwrap();
+        }
+        assert_eq!(names(&store), ["one"]);
+    }
+
+    #[test]
+    fn a_closed_other_end_is_reported_unless_told_otherwise() {
+        let (mut store, mut epoll) = (FdStore::new(9), Epoll::new().unwrap());
+        for (name, poll) in [("watched", true), ("left alone", false)] {
+            let (read, write) = pipe();
+            store.grant(keep(name, poll, vec![read]), &epoll).unwrap();
+            drop(write);
+        }
+        let timeout = Some(std::time::Duration::ZERO);
+        let tokens: Vec<_> = epoll.wait(timeout).unwrap().map(|r| r.token).collect();
+        assert_eq!(tokens, [u64::from(Token::Stored(1))]);
+        store.give_up(1, &epoll).unwrap();
+        assert_eq!(names(&store), ["left alone"]);
+        assert_eq!(epoll.wait(timeout).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_store_without_room_keeps_nothing() {
+        let (mut store, epoll) = (FdStore::new(0), Epoll::new().unwrap());
+        let (a, b) = pipe();
+        assert_eq!(store.grant(keep("p", true, vec![a, b]), &epoll).unwrap(), 2);
+        assert_eq!(store.iter().count(), 0);
+    }
+}

@@ -1,0 +1,114 @@
+//! What surrounds the workers beside their sockets: where they say that they are ready, what is
+//! kept for them, their cgroups, their way to the journal.
+
+use std::fs;
+
+use super::cgroups::{self, Cgroups};
+use super::fd_store::FdStore;
+use super::journal_stream::JournalStreams;
+use super::probes::Probes;
+use super::readiness::Readiness;
+use super::settings::Settings;
+use crate::core::worth_a_line;
+use crate::os::reason::Reason;
+use crate::protocol::signal_name::Signal;
+use crate::protocol::worker_env::Variable;
+use crate::protocol::{cgroup_path, signal_sets};
+
+/// All of it.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The pipes of `--ready=fd:N`.
+    pub readiness: Readiness,
+    /// The commands of `--ready=command:CMD`.
+    pub probes: Probes,
+    /// The variables that the newest worker was given (envdir), for whoever asks about it.
+    pub variables: Vec<Variable>,
+    /// What workers have given us to keep.
+    pub fd_store: FdStore,
+    /// Where systemd has delegated ours.
+    pub cgroups: Option<Cgroups>,
+    /// Where we write to the journal.
+    pub journal_streams: Option<JournalStreams>,
+    /// What is said rarely.
+    pub nuisances: Nuisances,
+}
+
+/// Troubles that can come with every generation or every message: a line each time would fill
+/// the disk, so each kind is counted.
+#[derive(Debug, Default)]
+pub struct Nuisances {
+    /// No cgroup for a generation.
+    pub cgroup: u32,
+    /// No stream to the journal.
+    pub stream: u32,
+    /// No room in the fd store.
+    pub fd_store: u32,
+    /// A probe that could not be started.
+    pub probe: u32,
+    /// A worker without a handler for the signal that tells it to leave.
+    pub handler: u32,
+}
+
+impl Nuisances {
+    /// Whether this one, the next of its kind, is worth a line.
+    pub fn is_worth_a_line(count: &mut u32) -> bool {
+        *count = count.saturating_add(1);
+        worth_a_line(*count)
+    }
+}
+
+impl Surroundings {
+    /// As `settings` ask for and the machine allows. `journal_stream` is JOURNAL_STREAM of our
+    /// environment. Moves this process into its own cgroup where it has to.
+    #[must_use]
+    pub fn arrange(settings: &Settings, journal_stream: Option<&str>) -> Self {
+        let path = cgroups::own_path();
+        let unit = path.as_deref().and_then(cgroup_path::unit);
+        let journal_stream = journal_stream.filter(|_| settings.log.is_none());
+        Self {
+            readiness: Readiness::default(),
+            probes: Probes::default(),
+            variables: Vec::new(),
+            fd_store: FdStore::new(settings.fd_store_max),
+            journal_streams: JournalStreams::from_environment(
+                journal_stream,
+                &settings.program,
+                unit,
+            ),
+            cgroups: if settings.no_cgroup { None } else { cgroups() },
+            nuisances: Nuisances::default(),
+        }
+    }
+
+    /// `FDSTORE=`, which tells a worker how much it may give us (systemd 254).
+    #[must_use]
+    pub fn fd_store_variable(&self) -> Option<Variable> {
+        let limit = Some(self.fd_store.limit()).filter(|limit| *limit > 0)?;
+        Variable::new("FDSTORE", limit.to_string()).ok()
+    }
+}
+
+fn cgroups() -> Option<Cgroups> {
+    match Cgroups::take_over() {
+        Ok(cgroups) => {
+            if let Some(cgroups) = &cgroups {
+                let unit = cgroups.unit().display();
+                log::info!("each generation gets a cgroup of its own below {unit}");
+            }
+            cgroups
+        }
+        Err(error) => {
+            let reason = Reason(&error);
+            log::warn!("no cgroup for each generation, although ours is delegated: {reason}");
+            None
+        }
+    }
+}
+
+/// Whether a process would simply die of a signal, because it does nothing about it.
+#[must_use]
+pub fn would_die(pid: i32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.is_ok_and(|text| signal_sets::would_die(&text, signal) == Some(true))
+}

@@ -1,0 +1,50 @@
+//! Many old generations that take their time.
+
+use std::time::{Duration, Instant};
+
+use super::support::process::Supervisor;
+use super::{SOON, start_script};
+use nix::sys::signal::Signal;
+
+const MANY: usize = 50;
+
+/// Of the supervisor: its descriptors, and its memory in KiB.
+fn size(supervisor: &Supervisor) -> (usize, u64) {
+    let list = std::fs::read_dir(format!("/proc/{}/fd", supervisor.pid()));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid()));
+    let status = status.expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let words = line.and_then(|line| line.split_whitespace().next());
+    let kib = words.and_then(|kib| kib.parse().ok()).expect("a number");
+    (list.expect("it lives").count(), kib)
+}
+
+#[test]
+fn fifty_at_once_cost_little_and_a_reload_takes_no_longer() {
+    // What is ignored stays ignored over exec.
+    let script = "trap '' TERM; echo >&5; exec sleep 1000";
+    let mut supervisor = start_script(&["--ready", "fd:5"], script);
+    supervisor.wait_for_line("is ready", SOON);
+    let before = size(&supervisor);
+    let mut slowest = Duration::ZERO;
+    for reload in 1..=MANY {
+        let asked = Instant::now();
+        supervisor.signal(Signal::SIGHUP);
+        supervisor.wait_for_lines("is ready", reload + 1, SOON);
+        slowest = slowest.max(asked.elapsed());
+    }
+    supervisor.wait_for_lines("sending TERM to generation", MANY, SOON);
+    let after = size(&supervisor);
+    assert_eq!(supervisor.members().len(), MANY + 2);
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    // A pidfd and a notify socket each.
+    assert_eq!(after.0 - before.0, 2 * MANY);
+    let grown = after.1.saturating_sub(before.1);
+    assert!(grown < 1024, "{grown} KiB more");
+
+    supervisor.signal(Signal::SIGINT);
+    supervisor.wait_for_line("stopping", SOON);
+    supervisor.signal(Signal::SIGINT);
+    assert_eq!(supervisor.wait(SOON).code(), Some(0));
+    assert_eq!(supervisor.members(), []);
+}
