@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
+use nix::poll::poll;
 use sd_starter::cli::client::{NoAnswer, Whereabouts, call};
 use sd_starter::cli::control::{Control, Target, Task};
 use sd_starter::cli::display;
@@ -110,6 +111,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long SIGTERM may take to reach us after the supervisor got its own, in milliseconds: systemd
+/// sends both in one go.
+const STOP_GRACE: u16 = 1000;
+
 /// Makes SIGTERM an orderly end.
 fn exit_cleanly_on_termination() -> std::io::Result<()> {
     let always = Arc::new(AtomicBool::new(true));
@@ -151,6 +156,11 @@ fn ask(
     if let Some(error) = &reply.error {
         complain(&display::refusal(&reply));
         return if *error == format!("{INTERFACE}.Stopping") {
+            if std::env::var_os("MAINPID").is_some() {
+                // Most likely the unit stops, and our SIGTERM is on its way: exit 0 by that,
+                // or the unit ends as failed.
+                let _ = poll(&mut [], STOP_GRACE);
+            }
             Code::NotThere.into()
         } else {
             Code::Failed.into()

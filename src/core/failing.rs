@@ -8,7 +8,7 @@ use super::failure::{Cause, Failure};
 use super::machine::{Machine, Phase};
 use super::note::{Next, Note};
 use super::out::Out;
-use super::policy::{ABANDONED_GRACE, pause_after, worth_a_line};
+use super::policy::{ABANDONED_GRACE, Attempts, pause_after, worth_a_line};
 use super::queue::join;
 use super::request::Verdict;
 use super::worker::{Candidate, Farewell, Reason, Serving, Step};
@@ -99,8 +99,9 @@ impl Machine {
         let exhausted = self.policy.attempts.exhausted_by(next.tries);
         let asked_again = !self.again.is_empty();
         self.last_failure = Some(failure.clone());
-        if exhausted {
-            // Whoever asked before this attempt has the answer now.
+        if exhausted || self.policy.attempts == Attempts::Unlimited {
+            // Whoever asked before this attempt has the answer now. Where it is tried for ever the
+            // first failure is the verdict: a deploy script must not wait for ever, too.
             let requests = std::mem::take(&mut next.requests);
             let verdict = Verdict::Failed {
                 failure: failure.clone(),
@@ -108,7 +109,7 @@ impl Machine {
             };
             self.conclude(out);
             out.answer(&requests, &verdict);
-            if next.reason == Reason::Reload || !requests.is_empty() {
+            if !requests.is_empty() {
                 self.history.last = Some((now, verdict));
                 self.history.failed = self.history.failed.saturating_add(1);
             }
@@ -138,7 +139,12 @@ impl Machine {
             (current, _, _) => {
                 let pause = if asked_again {
                     // Asked again since that attempt's exec: the next one is theirs, and at once.
-                    for request in std::mem::take(&mut self.again) {
+                    let (wanted, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
+                        .into_iter()
+                        .partition(|request| request.only_if.is_none() || request.only_if == kept);
+                    let verdict = Verdict::OtherGeneration { serving: kept };
+                    out.answer(&refused, &verdict);
+                    for request in wanted {
                         join(&mut next.requests, request);
                     }
                     next.tries = 0;

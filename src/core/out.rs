@@ -2,13 +2,15 @@
 
 use super::action::{Action, Telling};
 use super::note::Note;
-use super::request::{Request, Verdict};
+use super::request::{Origin, Request, Verdict};
 
 /// The actions of one step: the last word to systemd goes before the answers.
 #[derive(Debug, Default)]
 pub(super) struct Out {
     actions: Vec<Action>,
     answers: Vec<Action>,
+    /// A control process got its answer in this step, and is still there: `ExecReload=` runs.
+    freed_control_process: bool,
     end: Option<Action>,
 }
 
@@ -36,7 +38,14 @@ impl Out {
         self.act(Action::Tell(telling));
     }
 
+    pub(super) const fn freed_control_process(&self) -> bool {
+        self.freed_control_process
+    }
+
     pub(super) fn answer(&mut self, requests: &[Request], verdict: &Verdict) {
+        self.freed_control_process |= requests
+            .iter()
+            .any(|request| request.origin == Origin::ControlProcess);
         for requester in requests.iter().filter_map(|request| request.requester) {
             self.act(Action::Answer(requester, verdict.clone()));
         }

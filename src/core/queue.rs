@@ -34,6 +34,10 @@ impl Machine {
             out.answer(&[request], &Verdict::OtherGeneration { serving });
             return;
         }
+        if request.origin == Origin::ControlProcess {
+            // It has a timer of its own, which no extension before it has moved.
+            self.extend_at = None;
+        }
         match std::mem::replace(&mut self.phase, Phase::New) {
             Phase::Steady { current } => {
                 out.note(Note::ReloadAsked {
@@ -73,12 +77,13 @@ impl Machine {
                 self.phase = Phase::Swapping { current, next };
             }
             phase @ (Phase::Swapping { .. } | Phase::New) => {
-                out.note(Note::ReloadAsked {
-                    origin: request.origin,
-                    queued: true,
-                });
                 self.phase = phase;
-                join(&mut self.again, request);
+                if join(&mut self.again, request) {
+                    out.note(Note::ReloadAsked {
+                        origin: request.origin,
+                        queued: true,
+                    });
+                }
             }
             phase @ (Phase::Stopping(_) | Phase::Finished) => {
                 self.phase = phase;
@@ -127,10 +132,16 @@ impl Machine {
         };
     }
 
-    /// Tells systemd that a reload begins, where it has to hear it.
+    /// Tells systemd that a reload begins, where it has to hear it: not while `ExecReload=` runs
+    /// (one that has just been answered included), because the unit is "reloading" already and
+    /// RELOADING=1 could leave it stuck there.
     pub(super) fn announce(&mut self, requests: &[Request], out: &mut Out) {
         if self.announced == Announced::Nothing
             && self.standing == Standing::Active
+            && !out.freed_control_process()
+            && !requests
+                .iter()
+                .any(|request| request.origin == Origin::ControlProcess)
             && requests.iter().any(|request| request.origin.announces())
         {
             self.announced = Announced::Reloading;
@@ -171,8 +182,11 @@ impl Machine {
 }
 
 /// Adds a request. Those that nobody waits for are alike, so a thousand SIGHUPs are one.
-pub(super) fn join(requests: &mut Vec<Request>, request: Request) {
-    if request.requester.is_some() || !requests.contains(&request) {
+/// Says whether it is a new one.
+pub(super) fn join(requests: &mut Vec<Request>, request: Request) -> bool {
+    let new = request.requester.is_some() || !requests.contains(&request);
+    if new {
         requests.push(request);
     }
+    new
 }

@@ -92,6 +92,8 @@ impl Machine {
             workers: names,
         });
         self.announced = Announced::Nothing;
+        // Another timer of systemd runs from here on: the last extension was not for it.
+        self.extend_at = None;
         out.tell(Telling::Stopping);
         for leaving in &mut self.leaving {
             if leaving.why != Farewell::Died {

@@ -76,6 +76,7 @@ impl Machine {
                     || next
                         .requests
                         .iter()
+                        .chain(&self.again)
                         .any(|request| request.origin == Origin::ControlProcess)
             }
             Phase::Stopping(_) => true,

@@ -18,7 +18,7 @@ use rustix::net::{
     SocketFlags, SocketType, connect, sendmsg_addr, socket_with, sockopt,
 };
 
-use super::socket_file::SocketFile;
+use super::socket_file::{SocketFile, remove_stale};
 use super::{fd, retry};
 
 /// The most descriptors in one datagram (SCM_MAX_FD, unix(7)).
@@ -165,7 +165,14 @@ impl Receiver {
         let socket = datagram_socket()?;
         // Before bind, so that no datagram comes without credentials.
         sockopt::set_socket_passcred(&socket, true)?;
-        let file = SocketFile::bind(&socket, path, Some(ANYBODY))?;
+        let file = match SocketFile::bind(&socket, path, Some(ANYBODY)) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => {
+                // Left behind by a supervisor that was killed.
+                remove_stale(path, SocketType::DGRAM)?;
+                SocketFile::bind(&socket, path, Some(ANYBODY))?
+            }
+            other => other?,
+        };
         Ok(Receiver { socket, file })
     }
 

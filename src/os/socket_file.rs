@@ -98,7 +98,7 @@ pub fn listen_unix(
     let socket = stream(SocketFlags::CLOEXEC)?;
     let file = match SocketFile::bind(&socket, path, mode) {
         Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => {
-            remove_stale(path)?;
+            remove_stale(path, SocketType::STREAM)?;
             SocketFile::bind(&socket, path, mode)?
         }
         other => other?,
@@ -112,13 +112,14 @@ fn stream(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Removes a socket file on which nobody listens.
-fn remove_stale(path: &Path) -> io::Result<()> {
+pub(super) fn remove_stale(path: &Path, kind: SocketType) -> io::Result<()> {
     let found = lstat(path)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
         return Err(Errno::EXIST.into());
     }
     // Non-blocking: a listener with a full queue answers EAGAIN, and lives.
-    let probe = stream(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = socket_with(AddressFamily::UNIX, kind, flags, None)?;
     match connect(&probe, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => {}
         Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(error.into()),

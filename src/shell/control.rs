@@ -37,6 +37,8 @@ pub struct Control {
     clients: BTreeMap<u64, Client>,
     newest: u64,
     accepting: bool,
+    /// A descriptor to let go when the table is full.
+    reserve: Option<std::fs::File>,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,8 @@ struct Client {
     output: Vec<u8>,
     /// A call is being worked on; the next one waits for its turn.
     busy: bool,
+    /// Whether epoll waits for room to write.
+    writing: bool,
 }
 
 /// What came of looking at a client.
@@ -87,6 +91,7 @@ impl Control {
             clients: BTreeMap::new(),
             newest: 0,
             accepting: true,
+            reserve: std::fs::File::open("/dev/null").ok(),
         })
     }
 
@@ -96,8 +101,20 @@ impl Control {
     /// As epoll_ctl(2). That accept(2) fails concerns the client alone.
     pub fn accept(&mut self, epoll: &Epoll) -> io::Result<()> {
         while self.clients.len() < MOST_CLIENTS {
-            let Ok((stream, _)) = self.listener.accept() else {
-                break;
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if is_full(&error) => {
+                    // The listener stays readable and would wake us up for ever: with the
+                    // descriptor kept for this, whoever knocks is turned away.
+                    drop(self.reserve.take());
+                    let turned_away = self.listener.accept().is_ok();
+                    self.reserve = std::fs::File::open("/dev/null").ok();
+                    if turned_away && self.reserve.is_some() {
+                        continue;
+                    }
+                    break;
+                }
+                Err(_) => break,
             };
             if stream.set_nonblocking(true).is_err() {
                 continue;
@@ -115,6 +132,7 @@ impl Control {
                 input: Vec::new(),
                 output: Vec::new(),
                 busy: false,
+                writing: false,
             };
             self.clients.insert(self.newest, client);
         }
@@ -159,6 +177,12 @@ impl Control {
     /// # Errors
     /// As epoll_ctl(2).
     pub fn next_call(&mut self, id: u64, epoll: &Epoll) -> io::Result<Heard> {
+        let heard = self.take_next_call(id, epoll)?;
+        self.mind_the_output(id, epoll)?;
+        Ok(heard)
+    }
+
+    fn take_next_call(&mut self, id: u64, epoll: &Epoll) -> io::Result<Heard> {
         loop {
             let Some(client) = self.clients.get_mut(&id) else {
                 return Ok(Heard::Gone);
@@ -187,7 +211,7 @@ impl Control {
                 Err(refusal) => {
                     client.output.extend(render_refusal(&refusal));
                     let hopeless = refusal == Refusal::Garbage;
-                    if client.drain().is_err() || hopeless {
+                    if client.drain().is_err() || client.output.len() > MOST_UNREAD || hopeless {
                         self.forget(id, epoll)?;
                         return Ok(Heard::Gone);
                     }
@@ -209,10 +233,23 @@ impl Control {
         if client.drain().is_err() || client.output.len() > MOST_UNREAD {
             return self.forget(id, epoll);
         }
-        let interest = if client.output.is_empty() {
-            Interest::Readable
-        } else {
+        self.mind_the_output(id, epoll)
+    }
+
+    /// Waits for room to write exactly while something is to be written: epoll is level-triggered.
+    fn mind_the_output(&mut self, id: u64, epoll: &Epoll) -> io::Result<()> {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Ok(());
+        };
+        let writing = !client.output.is_empty();
+        if writing == client.writing {
+            return Ok(());
+        }
+        client.writing = writing;
+        let interest = if writing {
             Interest::ReadableOrWritable
+        } else {
+            Interest::Readable
         };
         epoll.change(client.stream.as_fd(), Token::Client(id).into(), interest)
     }
@@ -260,6 +297,10 @@ impl Drop for Control {
         // We end; if the file is not ours any more it is not ours to remove.
         let _ = self.file.remove_if_ours();
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// SO_PEERCRED (unix(7)): root and our own user.

@@ -58,7 +58,8 @@ impl Manager {
     /// # Errors
     /// See [`Target::parse`].
     pub fn from_environment(notify_socket: Option<&OsStr>) -> io::Result<Self> {
-        let target = notify_socket.map(Target::parse).transpose()?;
+        let set = notify_socket.filter(|value| !value.is_empty());
+        let target = set.map(Target::parse).transpose()?;
         Ok(Self {
             target,
             waiting: VecDeque::new(),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Others may pass through, because a worker may have given up its privileges, but not look.
@@ -63,6 +63,8 @@ impl Runtime {
             let directory = parent.join(format!("sd-starter.{pid}.{attempt}"));
             match DirBuilder::new().mode(MODE).create(&directory) {
                 Ok(()) => {
+                    // mkdir(2) has applied the umask.
+                    fs::set_permissions(&directory, fs::Permissions::from_mode(MODE))?;
                     return Ok(Self {
                         directory,
                         ours: true,

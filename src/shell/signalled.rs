@@ -35,7 +35,9 @@ impl Supervisor {
     }
 
     fn queue_stop(&mut self, by: StopBy) {
-        self.queue.push_back(Event::Stop {
+        // Before the exits of the same wake-up: a stop that goes to the whole group (^C,
+        // KillMode=control-group) must not look like workers that died by themselves.
+        self.queue.push_front(Event::Stop {
             requester: None,
             by,
         });
