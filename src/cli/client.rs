@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::control::{Instance, Target};
+use crate::os::reason::Reason;
 use crate::protocol::control::{MAX_CALL, Reply, parse_reply, render_call};
 use crate::protocol::duration::Limit;
 
@@ -46,7 +47,12 @@ impl fmt::Display for NoAnswer {
                  (RUNTIME_DIRECTORY is not set)",
             ),
             Self::NotThere { path, error } => {
-                write!(f, "no instance answers at {}: {error}", path.display())
+                write!(
+                    f,
+                    "no instance answers at {}: {}",
+                    path.display(),
+                    Reason(error)
+                )
             }
             Self::WentAway => f.write_str("the supervisor went away before it answered"),
             Self::TimedOut => f.write_str("--timeout passed; what was asked for goes on"),

@@ -182,11 +182,18 @@ impl Supervisor {
 
     /// A generation's notify socket. Where the worker is judged by other means it can do without.
     fn open_mailbox(&self, generation: Generation) -> io::Result<Option<Mailbox>> {
-        match Mailbox::open(self.runtime.directory(), generation) {
+        // That there is none was said at the start, if it may be.
+        let Some(runtime) = &self.runtime else {
+            return Ok(None);
+        };
+        match Mailbox::open(runtime.directory(), generation) {
             Ok(mailbox) => Ok(Some(mailbox)),
             Err(error) if self.settings.ready == Ready::Notify => Err(error),
             Err(error) => {
-                log::warn!("generation {generation} gets no notify socket: {error}");
+                log::warn!(
+                    "generation {generation} gets no notify socket: {}",
+                    Reason(&error)
+                );
                 Ok(None)
             }
         }
@@ -194,7 +201,10 @@ impl Supervisor {
 
     fn signal(&self, generation: Generation, signal: Signal) {
         if let Err(error) = self.workers.signal(generation, signal) {
-            log::error!("cannot send {signal} to generation {generation}: {error}");
+            log::error!(
+                "cannot send {signal} to generation {generation}: {}",
+                Reason(&error)
+            );
         }
     }
 
@@ -217,7 +227,10 @@ impl Supervisor {
     pub(super) fn flush_manager(&mut self) -> Result<(), Broken> {
         let flushed = self.manager.flush();
         if let Some(error) = flushed.error {
-            log::warn!("systemd does not hear us: cannot send to NOTIFY_SOCKET: {error}");
+            log::warn!(
+                "systemd does not hear us: cannot send to NOTIFY_SOCKET: {}",
+                Reason(&error)
+            );
         }
         for (requester, verdict) in flushed.answers {
             self.answer_client(requester, &verdict)?;

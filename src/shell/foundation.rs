@@ -10,7 +10,7 @@ use super::listeners::Listeners;
 use super::log_file::LogFile;
 use super::manager::Manager;
 use super::runtime::Runtime;
-use super::settings::Settings;
+use super::settings::{Ready, Settings};
 use super::spawn::Spawner;
 use super::start::Environment;
 use super::status_file::StatusFile;
@@ -47,8 +47,12 @@ impl Foundation {
             environment,
             ..
         } = self;
-        let manager = Manager::from_environment(environment.get("NOTIFY_SOCKET"))
-            .map_err(system("reading NOTIFY_SOCKET"))?;
+        // A manager that cannot be told is no reason not to serve.
+        let manager =
+            Manager::from_environment(environment.get("NOTIFY_SOCKET")).unwrap_or_else(|error| {
+                log::warn!("nobody is told how it goes: {}", Reason(&error));
+                Manager::nobody()
+            });
         let watchdog = Watchdog::from_environment(
             environment.text("WATCHDOG_USEC"),
             environment.text("WATCHDOG_PID"),
@@ -58,14 +62,25 @@ impl Foundation {
         let runtime = Runtime::open(
             environment.get("RUNTIME_DIRECTORY"),
             environment.get("XDG_RUNTIME_DIR"),
-        )
-        .map_err(system("creating a runtime directory"))?;
+        );
+        let runtime = match runtime {
+            Ok(runtime) => Some(runtime),
+            // Without one there is no NOTIFY_SOCKET for workers, and no other way to be ready.
+            Err(error) if settings.ready == Ready::Notify => {
+                return Err(system("creating a runtime directory")(error));
+            }
+            Err(error) => {
+                let reason = Reason(&error);
+                log::warn!("workers get no notify socket: creating a runtime directory: {reason}");
+                None
+            }
+        };
         let epoll = Epoll::new().map_err(system("creating an epoll set"))?;
         let signals = self.signal_fd;
         epoll
             .add(signals.as_fd(), Token::Signals.into(), Interest::Readable)
             .map_err(system("waiting for signals"))?;
-        let control = open_control(&settings, &runtime, &epoll)?;
+        let control = open_control(&settings, runtime.as_ref(), &epoll)?;
 
         let tuning = Tuning {
             kill_old_delay: settings.kill_old_delay,
@@ -131,29 +146,28 @@ impl Foundation {
 }
 
 /// Where clients ask: as told, or where `starterctl` looks, or beside the pid file, where
-/// `--restart` looks. In the last case nobody has asked for it, so that it fails is no reason
-/// not to serve.
+/// `--restart` looks. Where nobody has asked for it, that it fails is no reason not to serve.
 fn open_control(
     settings: &Settings,
-    runtime: &Runtime,
+    runtime: Option<&Runtime>,
     epoll: &Epoll,
 ) -> Result<Option<Control>, Failure> {
-    let told = settings.control_socket.clone();
-    if let Some(path) = told.or_else(|| runtime.control_socket()) {
-        let control = Control::open(&path, epoll).map_err(|error| Failure::System {
+    if let Some(path) = &settings.control_socket {
+        let control = Control::open(path, epoll).map_err(|error| Failure::System {
             stage: format!("cannot open the control socket {}", path.display()),
             error,
         })?;
         return Ok(Some(control));
     }
-    let Some(path) = settings.pid_file.as_deref().map(beside_pid_file) else {
+    let beside = || settings.pid_file.as_deref().map(beside_pid_file);
+    let Some(path) = runtime.and_then(Runtime::control_socket).or_else(beside) else {
         return Ok(None);
     };
     match Control::open(&path, epoll) {
         Ok(control) => Ok(Some(control)),
         Err(error) => {
             log::warn!(
-                "cannot open the control socket {}: {}; --restart will not hear of failures",
+                "cannot open the control socket {}: {}; nobody can ask how a reload went",
                 path.display(),
                 Reason(&error)
             );

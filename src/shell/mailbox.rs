@@ -12,12 +12,16 @@ use std::path::{Path, PathBuf};
 use super::fd_store::Wish;
 use crate::core::Word;
 use crate::os::datagram::{Credentials, MAX_FDS, Receiver};
+use crate::os::reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::notify_message::{self, MAX_LENGTH, Message, Watchdog};
 
 /// How many datagrams are read in one wake-up: a flood must not keep the loop from its work.
 const AT_ONCE: usize = 64;
+
+/// How many parents of a sender are looked at.
+const DEEPEST_FAMILY: usize = 32;
 
 /// A notify socket and its file.
 #[derive(Debug)]
@@ -107,11 +111,26 @@ impl Drop for Mailbox {
     }
 }
 
-/// Root, ourselves, and whoever the worker has become.
+/// Root, ourselves, whoever the worker has become, and every process that it started, whoever that
+/// has become (`runuser -u app -- server` forks and waits).
 fn is_trusted(sender: Credentials, worker: i32) -> bool {
     sender.uid == 0
         || sender.uid == nix::unistd::geteuid().as_raw()
         || user_of(worker).is_some_and(|user| user == sender.uid)
+        || descends_from(sender.pid, worker)
+}
+
+/// Whether a process has this ancestor, as proc(5) tells: the second field behind the name, which
+/// stands in parentheses and may hold any character, is the parent.
+fn descends_from(pid: i32, ancestor: i32) -> bool {
+    let parent = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        fields.split(' ').nth(1)?.parse().ok()
+    };
+    std::iter::successors(Some(pid), |pid| parent(*pid).filter(|parent| *parent > 1))
+        .take(DEEPEST_FAMILY)
+        .any(|pid| pid == ancestor)
 }
 
 /// The user that a process runs as now: the owner of its directory in proc(5).
@@ -143,8 +162,8 @@ fn translate(message: Message, fds: Vec<OwnedFd>, mail: &mut Mail) {
     }
     match message.errno {
         Some(errno) if errno != 0 => {
-            let error = io::Error::from_raw_os_error(errno);
-            words.push(Word::Broken(format!("ERRNO={errno} ({error})")));
+            let text = reason::describe(errno);
+            words.push(Word::Broken(format!("ERRNO={errno} ({text})")));
         }
         Some(_) | None => {}
     }

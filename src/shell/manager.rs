@@ -67,6 +67,16 @@ impl Manager {
         })
     }
 
+    /// Without a manager: messages go nowhere.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self {
+            target: None,
+            waiting: VecDeque::new(),
+            trouble: Trouble::None,
+        }
+    }
+
     /// Whether somebody listens.
     #[must_use]
     pub const fn is_there(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::supervisor::{Broken, Supervisor, broken};
 use crate::core::{Event, Origin, Request, StopBy};
 use crate::os::process;
+use crate::os::reason::Reason;
 use crate::protocol::signal_name::Signal;
 
 impl Supervisor {
@@ -50,7 +51,10 @@ impl Supervisor {
         };
         log::info!("received {signal}: passing it to generation {generation}");
         if let Err(error) = self.workers.signal(generation, signal) {
-            log::warn!("cannot send {signal} to generation {generation}: {error}");
+            log::warn!(
+                "cannot send {signal} to generation {generation}: {}",
+                Reason(&error)
+            );
         }
     }
 
@@ -63,7 +67,10 @@ impl Supervisor {
                     || log_command.is_some_and(|command| command.owns(pid))
             };
             if let Err(error) = process::reap_strangers(is_ours) {
-                log::warn!("cannot reap processes that we did not start: {error}");
+                log::warn!(
+                    "cannot reap processes that we did not start: {}",
+                    Reason(&error)
+                );
             }
         }
     }

@@ -127,6 +127,7 @@ pub fn supervise(settings: Settings, environment: Environment) -> Result<Outcome
     let outcome = supervisor.run();
     if let Err(broken) = &outcome {
         log::error!("{}: {}", broken.stage, Reason(&broken.error));
+        supervisor.abandon();
     }
     let log_command = supervisor.clean_up();
     drop(supervisor);

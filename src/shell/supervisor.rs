@@ -26,6 +26,7 @@ use crate::os::clock;
 use crate::os::daemon::Herald;
 use crate::os::epoll::Epoll;
 use crate::os::process;
+use crate::os::reason::Reason;
 use crate::os::signals::SignalFd;
 use crate::protocol::control::Wait;
 
@@ -41,7 +42,7 @@ pub struct Supervisor {
     pub(super) manager: Manager,
     pub(super) watchdog: Option<Watchdog>,
     pub(super) control: Option<Control>,
-    pub(super) runtime: Runtime,
+    pub(super) runtime: Option<Runtime>,
     pub(super) surroundings: Surroundings,
     pub(super) voice: Voice,
     pub(super) invocation_id: Option<String>,
@@ -81,7 +82,7 @@ pub struct Parts {
     /// Where clients ask.
     pub control: Option<Control>,
     /// Where our sockets live.
-    pub runtime: Runtime,
+    pub runtime: Option<Runtime>,
     /// What surrounds the workers.
     pub surroundings: Surroundings,
     /// Whose words the log uses.
@@ -145,15 +146,24 @@ impl Supervisor {
     /// closed is the log.
     pub fn clean_up(&mut self) -> Option<LogCommand> {
         for (path, error) in self.listeners.remove_files() {
-            log::warn!("cannot remove the socket {}: {error}", path.display());
+            log::warn!(
+                "cannot remove the socket {}: {}",
+                path.display(),
+                Reason(&error)
+            );
         }
         if let Some(status_file) = &mut self.status_file {
             if let Err(error) = status_file.remove() {
                 let path = status_file.path().display();
-                log::warn!("cannot remove the status file {path}: {error}");
+                log::warn!("cannot remove the status file {path}: {}", Reason(&error));
             }
         }
         self.log_command.take()
+    }
+
+    /// The loop cannot go on: the workers are told to leave, as nobody leads them any more.
+    pub fn abandon(&self) {
+        self.workers.signal_all(self.settings.signal_on_term);
     }
 
     /// Runs until everybody is gone.
@@ -245,7 +255,10 @@ impl Supervisor {
             }
             Token::Mail(generation) => match self.workers.read_mail(generation) {
                 Ok(news) => self.take_news(generation, news)?,
-                Err(error) => log::warn!("cannot read what generation {generation} says: {error}"),
+                Err(error) => log::warn!(
+                    "cannot read what generation {generation} says: {}",
+                    Reason(&error)
+                ),
             },
             Token::LogCommand => {
                 if let Some(log_command) = &mut self.log_command {

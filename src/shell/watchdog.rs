@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// More signs of life than this would keep systemd and us busy with nothing else.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// When the next sign of life is due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Watchdog {
@@ -20,7 +23,7 @@ impl Watchdog {
         }
         // Half of the time, as sd_watchdog_enabled(3) recommends.
         Some(Self {
-            every: Duration::from_micros(usec / 2),
+            every: Duration::from_micros(usec / 2).max(SHORTEST),
             due: now,
         })
     }

@@ -11,6 +11,7 @@ use crate::core::{Event, Exit, Word, worth_a_line};
 use crate::os::child::{Child, Outcome, Stage, read_outcome};
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::process::{self, WaitStatus};
+use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
 
@@ -127,6 +128,18 @@ impl Workers {
     #[must_use]
     pub fn owns(&self, pid: i32) -> bool {
         self.table.values().any(|worker| worker.pid == pid)
+    }
+
+    /// Sends a signal to everybody; that somebody cannot be reached does not spare the others.
+    pub fn signal_all(&self, signal: Signal) {
+        for generation in self.table.keys() {
+            if let Err(error) = self.signal(*generation, signal) {
+                log::error!(
+                    "cannot send {signal} to generation {generation}: {}",
+                    Reason(&error)
+                );
+            }
+        }
     }
 
     /// Sends a signal through the pidfd, so that it can never reach a recycled pid.
