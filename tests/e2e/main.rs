@@ -22,6 +22,7 @@ mod starlet;
 mod stopping;
 mod the_rig;
 mod the_worker;
+mod trial;
 mod two_requests;
 mod units;
 mod verdicts;

@@ -17,6 +17,8 @@ pub(crate) struct Flags {
     pub(crate) exit_at_start: Option<u8>,
     /// `--exit-after-ms N[:CODE]`: a deploy that fails later, counted from the start of the process.
     pub(crate) exit_after: Option<(Duration, u8)>,
+    /// `--give-up-after-ms N[:CODE]`: a deploy that fails later, and first finishes what it has begun.
+    pub(crate) give_up_after: Option<(Duration, u8)>,
     /// `--never-ready`: stay, but neither accept nor send READY=1.
     pub(crate) never_ready: bool,
     /// `--ignore-term`: SIGTERM changes nothing.
@@ -60,6 +62,11 @@ impl Flags {
                 let value = value()?;
                 let (after, code) = value.split_once(':').unwrap_or((&value, "1"));
                 self.exit_after = Some((milliseconds(after)?, number(code)?));
+            }
+            "--give-up-after-ms" => {
+                let value = value()?;
+                let (after, code) = value.split_once(':').unwrap_or((&value, "1"));
+                self.give_up_after = Some((milliseconds(after)?, number(code)?));
             }
             "--never-ready" => self.never_ready = true,
             "--ignore-term" => self.ignore_term = true,

@@ -53,6 +53,14 @@ fn serve(flags: &Flags, inheritance: Inheritance, started: Instant) -> Result<Ex
             exit(code);
         });
     }
+    if let Some((after, _)) = flags.give_up_after {
+        std::thread::spawn(move || {
+            std::thread::sleep(after.saturating_sub(started.elapsed()));
+            eprintln!("hello: giving up after {after:?}, as told");
+            let _ =
+                nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGTERM);
+        });
+    }
     if flags.nonblocking {
         for listener in &listeners {
             listener
@@ -79,7 +87,8 @@ fn serve(flags: &Flags, inheritance: Inheritance, started: Instant) -> Result<Ex
         move || connection::serve(stream, &site)
     })?;
     drain.wait_until_idle();
-    Ok(ExitCode::SUCCESS)
+    let code = flags.give_up_after.map_or(0, |(_, code)| code);
+    Ok(ExitCode::from(code))
 }
 
 #[expect(clippy::exit, reason = "a crash does not wait for the other threads")]
