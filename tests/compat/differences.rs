@@ -209,6 +209,21 @@ fn every_bug_has_a_test() {
 }
 
 #[test]
+fn the_readme_quotes_every_difference() {
+    let readme = include_str!("../../README.md");
+    for Difference {
+        id,
+        original,
+        ours,
+        why,
+    } in DIFFERENCES
+    {
+        let row = format!("| {id} | {original} | {ours} | {why} |");
+        assert!(readme.contains(&row), "the README lacks or changes: {row}");
+    }
+}
+
+#[test]
 fn ids_are_unique_and_entries_complete() {
     for (index, difference) in DIFFERENCES.iter().enumerate() {
         let earlier = &DIFFERENCES[..index];
