@@ -1,5 +1,5 @@
 //! `--ready=fd:N`: the pipes on which workers say that they are ready, with a line feed (the s6
-//! convention, https://skarnet.org/software/s6/notifywhenup.html).
+//! convention, <https://skarnet.org/software/s6/notifywhenup.html>).
 
 use std::collections::BTreeMap;
 use std::io;
