@@ -1,5 +1,7 @@
 //! Our own words.
 
+use std::time::Duration;
+
 use super::{Line, class};
 use crate::core::{Name, Next, Note, Origin, Overstay, Rough, StopBy};
 
@@ -69,43 +71,23 @@ pub(super) fn line(note: &Note) -> Line {
             exit,
             count,
             pause,
-        } => {
-            let times = if *count > 1 {
-                format!(" ({count} deaths in short order)")
-            } else {
-                String::new()
-            };
-            let when = if pause.is_zero() {
-                "now".to_owned()
-            } else {
-                format!("in {}", Rough(*pause))
-            };
-            format!(
-                "{} died: {exit}{times}; starting another one {when}",
-                full(*worker)
-            )
-        }
+        } => format!(
+            "{} died: {exit}{}; starting another one {}",
+            full(*worker),
+            in_a_row(*count, "deaths"),
+            when(*pause)
+        ),
         Note::Hung {
             worker,
             how,
             count,
             pause,
-        } => {
-            let times = if *count > 1 {
-                format!(" ({count} times in short order)")
-            } else {
-                String::new()
-            };
-            let when = if pause.is_zero() {
-                "now".to_owned()
-            } else {
-                format!("in {}", Rough(*pause))
-            };
-            format!(
-                "{} hangs: {how}{times}; starting another one beside it {when}",
-                full(*worker)
-            )
-        }
+        } => format!(
+            "{} hangs: {how}{}; starting another one beside it {}",
+            full(*worker),
+            in_a_row(*count, "times"),
+            when(*pause)
+        ),
         Note::Complained { worker, text } => format!("{} reports {text}", full(*worker)),
         Note::Lingering { worker, exit } => format!(
             "{} {exit}; processes that it started are still there",
@@ -141,6 +123,22 @@ pub(super) fn line(note: &Note) -> Line {
         text,
         event,
         worker,
+    }
+}
+
+/// How often, from the second time on.
+fn in_a_row(count: u32, what: &str) -> String {
+    match count {
+        0 | 1 => String::new(),
+        count => format!(" ({count} {what} in short order)"),
+    }
+}
+
+fn when(pause: Duration) -> String {
+    if pause.is_zero() {
+        "now".to_owned()
+    } else {
+        format!("in {}", Rough(pause))
     }
 }
 
