@@ -17,6 +17,7 @@ mod bad_input;
 mod hangup;
 mod hundred_reloads;
 mod inheritance;
+mod interruptions;
 mod notify_reload;
 mod starlet;
 mod stopping;
