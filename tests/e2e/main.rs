@@ -19,6 +19,7 @@ mod hundred_reloads;
 mod inheritance;
 mod interruptions;
 mod notify_reload;
+mod patience;
 mod starlet;
 mod stopping;
 mod the_rig;
