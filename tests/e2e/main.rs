@@ -14,6 +14,7 @@ mod activation;
 mod app;
 mod bad_deploys;
 mod bad_input;
+mod crash;
 mod hangup;
 mod hundred_reloads;
 mod inheritance;
