@@ -16,6 +16,7 @@ mod bad_deploys;
 mod bad_input;
 mod crash;
 mod hangup;
+mod hostile_clients;
 mod hundred_reloads;
 mod inheritance;
 mod interruptions;
