@@ -11,6 +11,7 @@
 mod support;
 
 mod activation;
+mod adoption;
 mod app;
 mod bad_deploys;
 mod bad_input;
