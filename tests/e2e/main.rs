@@ -25,6 +25,7 @@ mod notify_reload;
 mod patience;
 mod starlet;
 mod stopping;
+mod stuck_journal;
 mod the_rig;
 mod the_worker;
 mod trial;
