@@ -16,6 +16,7 @@ mod app;
 mod bad_deploys;
 mod bad_input;
 mod crash;
+mod draining;
 mod hangup;
 mod hostile_clients;
 mod hundred_reloads;
