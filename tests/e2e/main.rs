@@ -25,6 +25,7 @@ mod interruptions;
 mod notify_reload;
 mod patience;
 mod starlet;
+mod starterctl;
 mod stopping;
 mod stuck_journal;
 mod the_rig;
