@@ -146,7 +146,7 @@ fn ask(
                 NoAnswer::NoName => ExitCode::from(2),
                 NoAnswer::NotThere { .. } | NoAnswer::WentAway => Code::NotThere.into(),
                 NoAnswer::TimedOut => Code::TimedOut.into(),
-                NoAnswer::Garbled(_) => Code::Failed.into(),
+                NoAnswer::NotAllowed | NoAnswer::Garbled(_) => Code::Failed.into(),
             };
         }
     };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::control::{Instance, Target};
+use super::display::NOT_ALLOWED;
 use crate::os::reason::Reason;
 use crate::protocol::control::{MAX_CALL, Reply, parse_reply, render_call};
 use crate::protocol::duration::Limit;
@@ -31,6 +32,8 @@ pub enum NoAnswer {
         /// What was found instead.
         error: io::Error,
     },
+    /// Its socket lets only root and its own user in.
+    NotAllowed,
     /// It went away before it answered.
     WentAway,
     /// `--timeout` passed first.
@@ -54,6 +57,7 @@ impl fmt::Display for NoAnswer {
                     Reason(error)
                 )
             }
+            Self::NotAllowed => f.write_str(NOT_ALLOWED),
             Self::WentAway => f.write_str("the supervisor went away before it answered"),
             Self::TimedOut => f.write_str("--timeout passed; what was asked for goes on"),
             Self::Garbled(text) => f.write_str(text),
@@ -115,9 +119,12 @@ pub fn call(
     parameters: &impl Serialize,
     timeout: Limit,
 ) -> Result<Reply, NoAnswer> {
-    let not_there = |error| NoAnswer::NotThere {
-        path: socket.to_owned(),
-        error,
+    let not_there = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => NoAnswer::NotAllowed,
+        _ => NoAnswer::NotThere {
+            path: socket.to_owned(),
+            error,
+        },
     };
     let mut stream = UnixStream::connect(socket).map_err(not_there)?;
     stream

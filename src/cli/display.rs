@@ -8,6 +8,10 @@ use serde_json::Value;
 use crate::core::Rough;
 use crate::protocol::control::Reply;
 
+/// What anybody else hears, be it from the socket's mode or from the supervisor.
+pub(super) const NOT_ALLOWED: &str =
+    "permission denied: only root and the service's own user may ask";
+
 /// A refusal in one line.
 #[must_use]
 pub fn refusal(reply: &Reply) -> String {
@@ -28,9 +32,7 @@ pub fn refusal(reply: &Reply) -> String {
             None => "no generation is serving; nothing was done".to_owned(),
         },
         "Stopping" => "the supervisor is stopping".to_owned(),
-        "PermissionDenied" => {
-            "permission denied: only root and the service's own user may ask".to_owned()
-        }
+        "PermissionDenied" => NOT_ALLOWED.to_owned(),
         "InvalidParameter" => format!("not understood: {}", text("parameter")),
         _ => format!("the supervisor refuses: {error}"),
     }

@@ -43,7 +43,10 @@ fn status_follows_the_swap() {
     app.wait_for_version("v2");
     let text = app.property("StatusText");
     assert!(text.contains("serving generation 2 (pid "), "{text}");
-    assert!(!text.contains("draining"), "nobody does: {text}");
+    // The old one has gone, and we are about to notice and to say so.
+    wait::until("a STATUS without anybody draining", SOON, || {
+        !app.property("StatusText").contains("draining")
+    });
 }
 
 #[test]

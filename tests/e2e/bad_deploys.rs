@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use crate::app::App;
 use crate::support::load::{Load, Plan};
 
-/// How a bad deploy is made, and what must be said about it: each of these words.
+/// How a bad deploy is made, and what must be said about it, word by word; TIME stands for a time.
 struct BadDeploy {
     make: fn(&App),
-    reason: &'static [&'static str],
+    reason: &'static str,
 }
 
 /// The worker must say that it is ready, and has two seconds to do so.
@@ -37,21 +37,22 @@ fn tell(bad: &BadDeploy) {
     assert_eq!(app.property("ReloadResult"), "exit-code");
     assert_eq!(app.property("Result"), "success");
     assert_eq!(app.property("NRestarts"), "0");
-    says("StatusText", &app.property("StatusText"), bad.reason);
+    says(2, "StatusText", &app.property("StatusText"), bad.reason);
     let unit = "_SYSTEMD_UNIT=app.service";
     // Each ends up there by itself: our own lines, and the stderr of ExecReload's starterctl (which has
     // gone when the journal looks for its name, so that has no _COMM).
     says(
+        2,
         "the journal",
         &app.rig.journal(&[unit, "_COMM=sd-starter"]),
         bad.reason,
     );
     let starterctl = app.rig.journal(&[unit, "SYSLOG_IDENTIFIER=starterctl"]);
-    says("the journal of starterctl", &starterctl, bad.reason);
+    says(2, "the journal of starterctl", &starterctl, bad.reason);
 
     let direct = app.rig.run(&["starterctl", "reload", "app"]);
     assert_eq!(direct.status.code(), Some(1), "starterctl reload: {direct}");
-    says("stderr of starterctl", &direct.stderr, bad.reason);
+    says(3, "stderr of starterctl", &direct.stderr, bad.reason);
     assert_eq!(
         direct.stderr.trim_end().lines().count(),
         1,
@@ -70,11 +71,26 @@ fn tell(bad: &BadDeploy) {
     load.stop().assert_no_failures();
 }
 
+/// That `text` has "generation N failed: REASON; generation 1 keeps serving" in one of its lines.
 #[track_caller]
-fn says(what: &str, text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "{what} must say {word:?}: {text}");
-    }
+fn says(generation: u64, what: &str, text: &str, reason: &str) {
+    let (head, tail) = reason.split_once("TIME").unwrap_or((reason, ""));
+    let head = format!("generation {generation} failed: {head}");
+    let tail = format!("{tail}; generation 1 keeps serving");
+    let said = text.lines().any(|line| {
+        let Some((_, rest)) = line.split_once(&head) else {
+            return false;
+        };
+        let Some((time, _)) = rest.split_once(&tail) else {
+            return false;
+        };
+        let (number, unit) = time.split_once(' ').unwrap_or_default();
+        match reason.contains("TIME") {
+            true => number.parse::<f64>().is_ok() && ["ms", "s"].contains(&unit),
+            false => time.is_empty(),
+        }
+    });
+    assert!(said, "{what} must say {head:?}, {tail:?}: {text}");
 }
 
 #[test]
@@ -82,7 +98,7 @@ fn exits_at_once() {
     let make = |app: &App| app.deploy("--exit-at-start 7");
     tell(&BadDeploy {
         make,
-        reason: &["generation", "exit", "7"],
+        reason: "exited with status 7 after TIME, before it was ready",
     });
 }
 
@@ -91,7 +107,7 @@ fn exits_after_300_ms() {
     let make = |app: &App| app.deploy("--never-ready --exit-after-ms 300:9");
     tell(&BadDeploy {
         make,
-        reason: &["generation", "exit", "9"],
+        reason: "exited with status 9 after TIME, before it was ready",
     });
 }
 
@@ -100,7 +116,7 @@ fn is_never_ready() {
     let make = |app: &App| app.deploy("--never-ready");
     tell(&BadDeploy {
         make,
-        reason: &["generation", "ready", "2 s"],
+        reason: "not ready after 2 s",
     });
 }
 
@@ -114,7 +130,7 @@ fn program_is_missing() {
     };
     tell(&BadDeploy {
         make,
-        reason: &["./hello", "No such file or directory"],
+        reason: "executing ./hello: No such file or directory",
     });
 }
 
@@ -123,7 +139,7 @@ fn directory_is_missing() {
     let make = |app: &App| app.link("nowhere");
     tell(&BadDeploy {
         make,
-        reason: &["/srv/app/current", "No such file or directory"],
+        reason: "changing directory to /srv/app/current: No such file or directory",
     });
 }
 
@@ -138,6 +154,21 @@ fn permission_is_denied() {
     };
     tell(&BadDeploy {
         make,
-        reason: &["./hello", "Permission denied"],
+        reason: "executing ./hello: Permission denied",
+    });
+}
+
+#[test]
+fn dies_by_a_signal() {
+    let make = |app: &App| {
+        app.release("dying", "hello", |path| {
+            std::fs::write(path, "#!/bin/sh\nkill -KILL $$\n").expect("a file");
+            std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our file");
+        });
+        app.link("dying");
+    };
+    tell(&BadDeploy {
+        make,
+        reason: "killed by signal KILL after TIME, before it was ready",
     });
 }

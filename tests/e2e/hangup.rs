@@ -65,3 +65,44 @@ fn systemd_hears_reloading_then_ready_also_when_the_swap_fails() {
     );
     app.wait_for_version("v2");
 }
+
+#[test]
+fn nothing_is_announced_while_exec_reload_runs() {
+    let Some(app) = App::started("--ready notify") else {
+        return;
+    };
+    app.rig.ok(&["systemctl", "log-level", "debug"]);
+    app.deploy("--ready --boot-ms 700 --text v2");
+    let reload = app.rig.spawn(&["systemctl", "reload", "app"]);
+    // Before that we cannot know that ExecReload= runs, and SIGHUP is announced with good reason.
+    wait::until("the request of ExecReload=", SOON, || {
+        app.journal().contains("reload asked for by ExecReload=")
+    });
+    app.rig.ok(&[
+        "systemctl",
+        "kill",
+        "--kill-whom=main",
+        "--signal=HUP",
+        "app",
+    ]);
+    let reload = reload.wait(SOON);
+    assert!(reload.status.success(), "systemctl reload: {reload}");
+    wait::until("the swap that SIGHUP asked for", SOON, || {
+        app.journal().contains("generation 3 (pid ") && app.processes() == 2
+    });
+    wait::for_value("the state", SOON, "running", || app.property("SubState"));
+    assert_eq!(app.property("ActiveState"), "active");
+    app.wait_for_version("v2");
+
+    let journal = app.rig.journal(&["_PID=1", "UNIT=app.service"]);
+    let begun = journal.find("Changed running -> reload");
+    let begun = begun.unwrap_or_else(|| panic!("no reload in:\n{journal}"));
+    let rest = &journal[begun..];
+    let ended = rest.find("Control process exited");
+    let ended = ended.unwrap_or_else(|| panic!("no end of the reload in:\n{journal}"));
+    let said = rest.find("RELOADING=1");
+    assert!(
+        said.is_none_or(|said| said > ended),
+        "RELOADING=1 while ExecReload= ran:\n{rest}"
+    );
+}

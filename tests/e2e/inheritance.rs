@@ -18,7 +18,7 @@ const NOT_FOR_WORKERS: [&str; 9] = [
 ];
 
 /// No other program is started: a shell that does blocks its own signals for a moment (vfork).
-const NOTING: &str = r#"#!/bin/sh
+pub(crate) const NOTING: &str = r#"#!/bin/sh
 while read -r line; do
     case $line in Sig*) echo "$line" ;; esac
 done </proc/$$/status >"$RUNTIME_DIRECTORY/signals"
@@ -27,10 +27,10 @@ exec /usr/bin/hello --ready
 
 /// The two that glibc keeps to itself, 32 and 33: its posix_spawn, which starts the rig, has them
 /// ignored, and nobody after it can change that.
-const GLIBC: u64 = 0b11 << 31;
+pub(crate) const GLIBC: u64 = 0b11 << 31;
 
 /// One of the sets in /proc/PID/status.
-fn signal_set(status: &str, name: &str) -> u64 {
+pub(crate) fn signal_set(status: &str, name: &str) -> u64 {
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -38,7 +38,7 @@ fn signal_set(status: &str, name: &str) -> u64 {
     set.unwrap_or_else(|| panic!("no {name} in:\n{status}"))
 }
 
-fn report(app: &App) -> Value {
+pub(crate) fn report(app: &App) -> Value {
     let answer = app.target().get("/report").expect("a report");
     serde_json::from_str(&answer.body).expect("JSON")
 }

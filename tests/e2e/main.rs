@@ -11,15 +11,23 @@
 mod support;
 
 mod activation;
+mod adoption;
 mod app;
 mod bad_deploys;
 mod bad_input;
+mod crash;
+mod draining;
 mod hangup;
+mod hostile_clients;
 mod hundred_reloads;
 mod inheritance;
+mod interruptions;
 mod notify_reload;
+mod patience;
 mod starlet;
+mod starterctl;
 mod stopping;
+mod stuck_journal;
 mod the_rig;
 mod the_worker;
 mod trial;

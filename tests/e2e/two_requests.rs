@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use crate::app::{App, SOON};
 use crate::support::load::{Load, Plan};
+use crate::support::wait;
 
-/// Between the two requests; the worker needs 700 ms to boot.
+/// Between the two requests.
 const APART: Duration = Duration::from_millis(100);
+/// What the worker needs to boot.
+const BOOT: Duration = Duration::from_millis(700);
+/// Of `--interval 1`.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// If an old generation left before the new one had booted, clients would wait about 600 ms.
 const GAP: Duration = Duration::from_millis(500);
 
@@ -38,6 +43,33 @@ fn two_reloads_100_ms_apart_end_with_what_was_deployed_before_the_second() {
         last <= Some(3),
         "two requests, at most two generations more:\n{report}"
     );
+    for (generation, after) in ready_after(&app) {
+        assert!(
+            generation == 1 || after >= BOOT,
+            "generation {generation} was believed after {after:?}"
+        );
+    }
+}
+
+/// Each generation that was judged ready, and how long after its start, as the journal says.
+fn ready_after(app: &App) -> Vec<(u64, Duration)> {
+    let journal = app.journal();
+    let parse = |line: &str| -> Option<(u64, Duration)> {
+        let (generation, rest) = line.strip_prefix("generation ")?.split_once(" (pid ")?;
+        let (_, after) = rest.split_once(") is ready after ")?;
+        let (number, unit) = after.split_once(' ')?;
+        let second = match unit {
+            "ms" => 1e-3,
+            "s" => 1.0,
+            _ => return None,
+        };
+        let seconds = number.parse::<f64>().ok()? * second;
+        Some((generation.parse().ok()?, Duration::from_secs_f64(seconds)))
+    };
+    let ready: Vec<_> = journal.lines().filter_map(parse).collect();
+    let generations: Vec<_> = ready.iter().map(|(generation, _)| *generation).collect();
+    assert_eq!(generations, [1, 2, 3], "{journal}");
+    ready
 }
 
 #[test]
@@ -46,27 +78,36 @@ fn a_second_hangup_does_not_cut_the_interval_short() {
         return;
     };
     let load = Load::start(&app.target(), Plan::default());
-    app.deploy("--boot-ms 700 --text slow");
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.deploy("--boot-ms 700 --text first");
+    hang_up(&app);
+    wait::until("the first swap", SOON, || {
+        app.journal().contains("starting generation 2 ")
+    });
+    // Not a wait for anything, here as above.
     thread::sleep(APART);
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.deploy("--boot-ms 700 --text second");
+    hang_up(&app);
 
     load.wait_for_generation(3, SOON);
-    app.wait_until_drained();
+    app.wait_for_version("second");
     let report = load.stop();
     println!("{report}");
     report.assert_no_failures();
     assert!(report.slowest() < GAP, "somebody left too early:\n{report}");
+    for (generation, after) in ready_after(&app) {
+        assert!(
+            after >= INTERVAL,
+            "generation {generation} was believed after {after:?}"
+        );
+    }
+}
+
+fn hang_up(app: &App) {
+    app.rig.ok(&[
+        "systemctl",
+        "kill",
+        "--kill-whom=main",
+        "--signal=HUP",
+        "app",
+    ]);
 }
