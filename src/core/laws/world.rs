@@ -304,7 +304,7 @@ impl World {
             assert_eq!(
                 self.heard.reloading,
                 request.origin.announces(),
-                "law 3: RELOADING for whom systemd does not wait, and for nobody else"
+                "law 3: RELOADING for a hangup and a client, and for nobody else"
             );
         }
     }
