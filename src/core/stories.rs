@@ -1,5 +1,7 @@
 //! The machine's life in readable stories: given this state, these events, expect these actions.
 
+mod asking;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -375,6 +377,38 @@ fn the_worker_can_extend_its_start() {
 }
 
 #[test]
+fn the_worker_cannot_shorten_its_start() {
+    let mut machine = serving(Policy {
+        readiness: Readiness::Notify,
+        start_timeout: Some(Duration::from_secs(3)),
+        ..policy()
+    });
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    let word = || Word::Extend(Duration::from_millis(500));
+    machine.step(said(2, word()), at(1000));
+    machine.step(executed(2), at(1001));
+    machine.step(said(2, word()), at(1002));
+    assert_eq!(deeds(&mut machine, Event::Tick, at(2999)), []);
+    assert!(!deeds(&mut machine, Event::Tick, at(3000)).is_empty());
+}
+
+#[test]
+fn ready_is_about_the_one_that_says_it() {
+    let mut machine = serving(policy());
+    machine.step(HANGUP, at(0));
+    machine.step(forked(2), at(0));
+    machine.step(said(2, Word::Ready), at(10));
+    machine.step(HANGUP, at(20));
+    machine.step(forked(3), at(20));
+    for number in [1, 2, 9] {
+        let actions = deeds(&mut machine, said(number, Word::Ready), at(30));
+        assert_eq!(actions, [], "{number} is not on its way");
+    }
+    assert_eq!(machine.serving_generation(), Some(generation(2)));
+}
+
+#[test]
 fn attempts_pause_longer_each_time() {
     let mut machine = serving(Policy {
         attempts: Attempts::Unlimited,
@@ -544,6 +578,67 @@ fn a_stop_that_takes_too_long_ends_in_a_kill() {
     assert_eq!(
         deeds(&mut machine, Event::Tick, at(2000)),
         [Action::Kill(generation(1))]
+    );
+}
+
+#[test]
+fn each_occasion_has_its_signal_and_a_stop_is_for_those_who_drain_too() {
+    let drained = || {
+        let mut machine = serving(Policy {
+            signal_on_hup: Signal::HUP,
+            signal_on_term: Signal::QUIT,
+            drain_timeout: Some(Duration::from_secs(60)),
+            stop_timeout: Some(Duration::from_secs(2)),
+            ..policy()
+        });
+        machine.step(HANGUP, at(0));
+        machine.step(forked(2), at(0));
+        let actions = deeds(&mut machine, said(2, Word::Ready), at(10));
+        assert_eq!(actions[0], Action::Signal(generation(1), Signal::HUP));
+        machine
+    };
+    for (by, signal) in [
+        (StopBy::Terminate, Signal::QUIT),
+        (StopBy::Interrupt, Signal::TERM),
+    ] {
+        let mut machine = drained();
+        let requester = None;
+        assert_eq!(
+            deeds(&mut machine, Event::Stop { requester, by }, at(1000)),
+            [
+                Action::Tell(Telling::Stopping),
+                Action::Signal(generation(1), signal),
+                Action::Signal(generation(2), signal),
+            ]
+        );
+        assert_eq!(
+            deeds(&mut machine, Event::Tick, at(3000)),
+            [Action::Kill(generation(1)), Action::Kill(generation(2))],
+            "whatever time it had to drain"
+        );
+    }
+}
+
+#[test]
+fn a_stop_waits_for_the_answer_to_a_fork() {
+    let mut machine = Machine::new(policy());
+    machine.step(Event::Start, at(0));
+    let stop = Event::Stop {
+        requester: None,
+        by: StopBy::Terminate,
+    };
+    assert_eq!(
+        deeds(&mut machine, stop, at(0)),
+        [Action::Tell(Telling::Stopping)],
+        "a process may be about to exist"
+    );
+    assert_eq!(
+        deeds(&mut machine, forked(1), at(1)),
+        [Action::Signal(generation(1), Signal::TERM)]
+    );
+    assert_eq!(
+        deeds(&mut machine, exited(1, Exit::Status(0)), at(2)),
+        [Action::Finish(Outcome::Stopped)]
     );
 }
 

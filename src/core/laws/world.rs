@@ -1,0 +1,403 @@
+//! A small simulated world: processes that are forked, run, speak and end; clients; the clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::judge::{Before, Heard, last_word_before_the_answers};
+use super::moves::Move;
+use crate::core::{Event, Exit, Machine, Now, Policy, Request, Requester, StopBy, Word};
+use crate::protocol::generation::Generation;
+use crate::protocol::signal_name::Signal;
+
+/// The world: what was asked for and what became of it.
+pub(super) struct World {
+    pub(super) machine: Machine,
+    millis: u64,
+    pub(super) step: usize,
+    pub(super) open_forks: Vec<Generation>,
+    pub(super) alive: BTreeMap<Generation, Told>,
+    pub(super) dead: BTreeSet<Generation>,
+    /// Dead, but others of their cgroup are not.
+    pub(super) lingering: BTreeMap<Generation, Told>,
+    pub(super) probe: Option<Generation>,
+    /// Probes that were cut off and whose end is still to come.
+    pub(super) cut_probes: Vec<Generation>,
+    pub(super) unready: BTreeSet<Generation>,
+    /// Whose program was seen to run, since when.
+    pub(super) executed_at: BTreeMap<Generation, Now>,
+    /// Who said, in a way that counts, that it is ready.
+    pub(super) said_ready: BTreeSet<Generation>,
+    /// When each became ready, and the trial that was due to it then.
+    pub(super) ready_at: BTreeMap<Generation, (Now, Duration)>,
+    /// The one that serves, or the last one that did.
+    pub(super) last_served: Option<Generation>,
+    pub(super) last_spawned: Option<Generation>,
+    pub(super) spawns: usize,
+    pub(super) spawned_at: usize,
+    pub(super) heard: Heard,
+    pub(super) stop_asked: bool,
+    /// What everybody gets from the stop on.
+    pub(super) stop_signal: Option<Signal>,
+    /// Everybody is to leave: a stop, or the first generation failed for good.
+    pub(super) leaves: bool,
+    /// When whoever is left is to be killed.
+    pub(super) kill_at: Option<Now>,
+    requests: u64,
+    pub(super) waiting: BTreeMap<Requester, Request>,
+    pub(super) last_request: Option<usize>,
+    pub(super) finished: bool,
+}
+
+/// What an alive worker was told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    Nothing,
+    Leave,
+    Die,
+}
+
+impl World {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self {
+            machine: Machine::new(policy),
+            millis: 1000,
+            step: 0,
+            open_forks: Vec::new(),
+            alive: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            lingering: BTreeMap::new(),
+            probe: None,
+            cut_probes: Vec::new(),
+            unready: BTreeSet::new(),
+            executed_at: BTreeMap::new(),
+            said_ready: BTreeSet::new(),
+            ready_at: BTreeMap::new(),
+            last_served: None,
+            last_spawned: None,
+            spawns: 0,
+            spawned_at: 0,
+            heard: Heard::default(),
+            stop_asked: false,
+            stop_signal: None,
+            leaves: false,
+            kill_at: None,
+            requests: 0,
+            waiting: BTreeMap::new(),
+            last_request: None,
+            finished: false,
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now::at(Duration::from_millis(self.millis))
+    }
+
+    /// One step of the machine, and the judgement on it.
+    pub(super) fn feed(&mut self, event: Event) {
+        self.step += 1;
+        let before = Before {
+            served: self.machine.serving_generation(),
+            trial: self.machine.policy.kill_old_delay,
+        };
+        let actions = self.machine.step(event, self.now());
+        last_word_before_the_answers(&actions);
+        for action in actions {
+            self.judge(action, &before);
+        }
+        self.judge_the_rest();
+    }
+
+    fn nth_alive(&self, which: usize) -> Option<Generation> {
+        // The newest first: that is where things happen.
+        self.alive.keys().rev().nth(which).copied()
+    }
+
+    fn bury(&mut self, generation: Generation) {
+        self.alive.remove(&generation);
+        self.unready.remove(&generation);
+        self.dead.insert(generation);
+    }
+
+    fn fork(&mut self, works: bool) {
+        if self.open_forks.is_empty() {
+            return;
+        }
+        let generation = self.open_forks.remove(0);
+        if works {
+            self.alive.insert(generation, Told::Nothing);
+            let pid = i32::try_from(generation.get()).expect("small") + 100;
+            self.feed(Event::Forked { generation, pid });
+        } else {
+            self.bury(generation);
+            self.feed(Event::NotStarted {
+                generation,
+                text: "forking".into(),
+                errno: 11,
+            });
+        }
+    }
+
+    fn exit(&mut self, generation: Generation, exit: Exit) {
+        self.bury(generation);
+        self.feed(Event::Exited { generation, exit });
+    }
+
+    fn execute(&mut self, generation: Generation) {
+        let now = self.now();
+        self.executed_at.entry(generation).or_insert(now);
+        self.feed(Event::Executed { generation });
+    }
+
+    fn end_probe(&mut self, ready: bool) {
+        if let Some(generation) = self.probe.take() {
+            if ready {
+                self.said_ready.insert(generation);
+            }
+            self.feed(Event::Probed { generation, ready });
+        }
+    }
+
+    fn linger(&mut self, generation: Generation, exit: Exit) {
+        let told = self.alive.get(&generation).copied();
+        self.bury(generation);
+        self.lingering.extend(told.map(|told| (generation, told)));
+        self.feed(Event::Lingers { generation, exit });
+    }
+
+    fn empty(&mut self, generation: Generation) {
+        self.lingering.remove(&generation);
+        self.feed(Event::Exited {
+            generation,
+            exit: Exit::Status(0),
+        });
+    }
+
+    pub(super) fn make(&mut self, a_move: Move) {
+        match a_move {
+            Move::Fork { works } => self.fork(works),
+            Move::Exec { which, works } => {
+                let Some(generation) = self.nth_alive(which) else {
+                    return;
+                };
+                if works || self.ready_at.contains_key(&generation) {
+                    self.execute(generation);
+                } else {
+                    self.bury(generation);
+                    self.feed(Event::NotStarted {
+                        generation,
+                        text: "executing".into(),
+                        errno: 2,
+                    });
+                }
+            }
+            Move::Exit {
+                which,
+                status,
+                lingers,
+            } => {
+                let Some(generation) = self.nth_alive(which) else {
+                    return;
+                };
+                if lingers {
+                    self.linger(generation, Exit::Status(status));
+                } else {
+                    self.exit(generation, Exit::Status(status));
+                }
+            }
+            Move::Empty { which } => {
+                let nth = self.lingering.keys().nth(which).copied();
+                if let Some(generation) = nth {
+                    self.empty(generation);
+                }
+            }
+            Move::Probed { ready } => self.end_probe(ready),
+            Move::CutProbed { ready } => {
+                // What it says comes too late.
+                if let Some(generation) = self.cut_probes.pop() {
+                    self.feed(Event::Probed { generation, ready });
+                }
+            }
+            Move::Pet { which } => self.say(which, &Word::Alive),
+            Move::Period { which, millis } => {
+                self.say(which, &Word::Period(Duration::from_millis(millis)));
+            }
+            Move::Hung { which } => self.say(which, &Word::Hung),
+            Move::Ready { which } => self.say(which, &Word::Ready),
+            Move::Broken { which } => self.say(which, &Word::Broken("ERRNO=5".into())),
+            Move::Extend { which } => self.say(which, &Word::Extend(Duration::from_secs(3))),
+            Move::Words { which } => self.say(which, &Word::Status("warming up".into())),
+            Move::Reload {
+                origin,
+                waits,
+                only_if,
+            } => {
+                let request = Request {
+                    requester: waits.then_some(Requester(self.requests)),
+                    origin,
+                    only_if: only_if.map(generation),
+                };
+                self.reload(request);
+            }
+            Move::Gone { which } => {
+                let Some(requester) = self.waiting.keys().nth(which).copied() else {
+                    return;
+                };
+                self.waiting.remove(&requester);
+                self.feed(Event::Gone { requester });
+            }
+            Move::Wait { millis } => self.wait(millis),
+            Move::Retune { delay } => {
+                let auto_restart = self.machine.policy.auto_restart;
+                let kill_old_delay = Duration::from_millis(delay);
+                self.feed(Event::Retuned {
+                    kill_old_delay,
+                    auto_restart,
+                });
+            }
+            Move::Nonsense { generation: number } => {
+                let generation = generation(number);
+                self.feed(Event::Executed { generation });
+                self.feed(Event::Exited {
+                    generation,
+                    exit: Exit::Unknown,
+                });
+                self.feed(Event::Lingers {
+                    generation,
+                    exit: Exit::Unknown,
+                });
+                self.feed(Event::Probed {
+                    generation,
+                    ready: true,
+                });
+                for word in [Word::Ready, Word::Alive, Word::Hung] {
+                    self.feed(Event::Said { generation, word });
+                }
+                self.feed(Event::Gone {
+                    requester: Requester(u64::MAX),
+                });
+                self.feed(Event::Start);
+            }
+            Move::Stop { by } => {
+                self.stop_begins(match by {
+                    StopBy::Terminate => self.machine.policy.signal_on_term,
+                    StopBy::Interrupt => Signal::TERM,
+                });
+                self.feed(Event::Stop {
+                    requester: None,
+                    by,
+                });
+            }
+        }
+    }
+
+    fn reload(&mut self, request: Request) {
+        self.requests += 1;
+        let waits = request.requester.map(|requester| (requester, request));
+        self.waiting.extend(waits);
+        let idle = !self.machine.snapshot().swapping && !self.leaves;
+        self.feed(Event::Reload(request));
+        if request.only_if.is_none() {
+            self.last_request = Some(self.step);
+        }
+        if idle && request.only_if.is_none() {
+            // One that finds a swap under way joins what was announced for that, or not.
+            assert_eq!(
+                self.heard.reloading,
+                request.origin.announces(),
+                "law 3: RELOADING for a hangup and a client, and for nobody else"
+            );
+        }
+    }
+
+    fn say(&mut self, which: usize, word: &Word) {
+        let Some(generation) = self.nth_alive(which) else {
+            return;
+        };
+        if *word == Word::Ready && self.machine.policy.readiness.accepts_notify() {
+            self.said_ready.insert(generation);
+        }
+        self.feed(Event::Said {
+            generation,
+            word: word.clone(),
+        });
+    }
+
+    /// Lets time pass, waking up at each deadline on the way, as the shell does.
+    fn wait(&mut self, millis: u64) {
+        let end = self.millis + millis;
+        while let Some(moment) = self.machine.deadline() {
+            let due =
+                u64::try_from(moment.since_start().as_micros().div_ceil(1000)).expect("small");
+            if due > end || self.finished {
+                break;
+            }
+            self.millis = due.max(self.millis);
+            self.feed(Event::Tick);
+        }
+        self.millis = end;
+    }
+
+    /// The rest of the story in a world where everything works; nobody who is told to leave stays.
+    pub(super) fn settle(&mut self) {
+        let stubborn = self.machine.policy.stop_timeout.is_some() && self.stop_asked;
+        for _ in 0..400 {
+            // Nobody hangs in that world.
+            for generation in self.alive.keys().copied().collect::<Vec<_>>() {
+                self.feed(Event::Said {
+                    generation,
+                    word: Word::Period(Duration::ZERO),
+                });
+            }
+            if self.finished {
+                return;
+            }
+            if !self.open_forks.is_empty() {
+                self.fork(true);
+            } else if let Some(generation) = obedient(&self.alive, stubborn) {
+                self.exit(generation, Exit::Status(0));
+            } else if let Some(generation) = obedient(&self.lingering, stubborn) {
+                self.empty(generation);
+            } else if let Some(generation) = self.unready.first().copied() {
+                self.execute(generation);
+                if self.probe.is_some() {
+                    self.end_probe(true);
+                } else {
+                    self.said_ready.insert(generation);
+                    let word = Word::FoundReady;
+                    self.feed(Event::Said { generation, word });
+                }
+            } else {
+                let moment = self.machine.deadline();
+                let auto = self.machine.policy.auto_restart.is_some();
+                match moment {
+                    // The automatic restart never settles.
+                    Some(_) if auto && !self.machine.snapshot().swapping && !self.stop_asked => {
+                        return;
+                    }
+                    Some(moment) => {
+                        let due = moment.since_start().as_micros().div_ceil(1000);
+                        self.millis = self.millis.max(u64::try_from(due).expect("small"));
+                        self.feed(Event::Tick);
+                    }
+                    None => return,
+                }
+            }
+        }
+        panic!("the machine does not come to rest");
+    }
+}
+
+/// Somebody who leaves: at once when killed; when told to, unless a deadline is to be seen.
+fn obedient(all: &BTreeMap<Generation, Told>, stubborn: bool) -> Option<Generation> {
+    all.iter()
+        .find(|(_, told)| match told {
+            Told::Nothing => false,
+            Told::Leave => !stubborn,
+            Told::Die => true,
+        })
+        .map(|(generation, _)| *generation)
+}
+
+fn generation(number: u64) -> Generation {
+    (0..number).fold(Generation::FIRST, |generation, _| generation.next())
+}
