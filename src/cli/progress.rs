@@ -19,9 +19,13 @@ pub fn line(status: &Value, waited: Duration) -> String {
             worker["generation"], worker["pid"]
         )
     };
-    let left = |worker: &Value, what: &str| match &worker["deadlineUSec"] {
+    let killed = |worker: &Value| match &worker["deadlineUSec"] {
         Value::Null => String::new(),
-        left => format!(", {what} {}", span(left)),
+        left => format!(", killed in {}", span(left)),
+    };
+    let left = |worker: &Value| match &worker["deadlineUSec"] {
+        Value::Null => String::new(),
+        left => format!(", {} left", span(left)),
     };
     let said = |worker: &Value| match worker["status"].as_str() {
         Some(words) => format!(": {words}"),
@@ -35,7 +39,7 @@ pub fn line(status: &Value, waited: Duration) -> String {
             1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
-        let limit = left(oldest, "killed in");
+        let limit = killed(oldest);
         return format!(
             "{waited}: waiting for {}{others} to leave{limit}",
             full(oldest)
@@ -52,10 +56,10 @@ pub fn line(status: &Value, waited: Duration) -> String {
             format!(
                 "{waited}: {} is on trial{}",
                 full(worker),
-                left(worker, "for another")
+                left(worker)
             )
         } else {
-            let limit = left(worker, "at most another");
+            let limit = left(worker);
             let words = said(worker);
             format!(
                 "{waited}: waiting for {} to be ready{limit}{words}",
@@ -70,7 +74,7 @@ pub fn line(status: &Value, waited: Duration) -> String {
     let draining = workers.iter().find(|worker| worker["state"] == "draining");
     match draining {
         Some(worker) => {
-            let limit = left(worker, "killed in");
+            let limit = killed(worker);
             format!(
                 "{waited}: {} is leaving{limit}{}",
                 full(worker),
@@ -92,12 +96,12 @@ mod tests {
         let mut status = sample();
         assert_eq!(
             line(&status, waited),
-            "3 s: waiting for generation 8 (pid 4300) to be ready, at most another 88 s"
+            "3 s: waiting for generation 8 (pid 4300) to be ready, 88 s left"
         );
         status["workers"][2]["state"] = "trial".into();
         assert_eq!(
             line(&status, waited),
-            "3 s: generation 8 (pid 4300) is on trial, for another 88 s"
+            "3 s: generation 8 (pid 4300) is on trial, 88 s left"
         );
         status["workers"].as_array_mut().unwrap().pop();
         assert_eq!(

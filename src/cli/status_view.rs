@@ -170,10 +170,16 @@ impl View {
         let rows: Vec<_> = listeners
             .iter()
             .map(|listener| {
+                let address = text(listener, "address");
+                let key = listener["key"].as_str().unwrap_or("(no key)");
+                // What would only say the same again is left out; "unknown" is no name.
+                let name = Some(text(listener, "name"));
+                let name = name.filter(|name| ![key, address, "unknown"].contains(name));
+                let address = Some(address).filter(|address| *address != key);
                 [
-                    listener["key"].as_str().unwrap_or("(no key)").to_owned(),
-                    text(listener, "name").to_owned(),
-                    format!("{} {}", text(listener, "kind"), text(listener, "address")),
+                    key.to_owned(),
+                    name.unwrap_or_default().to_owned(),
+                    [text(listener, "kind"), address.unwrap_or_default()].join(" "),
                     text(listener, "origin").to_owned(),
                 ]
             })
@@ -278,7 +284,7 @@ fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
 }
 
 fn columns<const N: usize>(row: &[String; N], widths: &[usize; N]) -> String {
-    let cells = row.iter().zip(widths);
+    let cells = row.iter().zip(widths).filter(|(_, width)| **width > 0);
     let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
     cells.collect::<Vec<_>>().join("  ")
 }

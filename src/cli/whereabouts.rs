@@ -76,6 +76,9 @@ impl Whereabouts {
 /// What an instance is called: by its unit if its socket is where units have theirs.
 #[must_use]
 pub fn name_of(socket: &Path) -> String {
+    // Without looking: a name must not depend on whether it is there.
+    let absolute = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
+    let socket = absolute.as_path();
     let directory = socket.parent().unwrap_or(socket);
     let in_place = directory
         .parent()
