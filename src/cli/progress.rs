@@ -53,11 +53,7 @@ pub fn line(status: &Value, waited: Duration) -> String {
     });
     if let Some(worker) = candidate {
         return if worker["state"] == "trial" {
-            format!(
-                "{waited}: {} is on trial{}",
-                full(worker),
-                left(worker)
-            )
+            format!("{waited}: {} is on trial{}", full(worker), left(worker))
         } else {
             let limit = left(worker);
             let words = said(worker);

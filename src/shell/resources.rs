@@ -1,8 +1,9 @@
 //! What a generation uses: memory and processor time of its whole tree of processes.
 //!
-//! A generation with a cgroup of its own is counted exactly, by two small files. Without one its
-//! tree is walked, and the resident pages are added up: shared ones count more than once, but
-//! anything better (PSS) makes the kernel walk page tables while the loop waits.
+//! A generation with a cgroup of its own is counted by it: whoever was orphaned is in it too, and
+//! where it has the memory controller the kernel has done the sum. Else the resident pages are
+//! added up: shared ones count more than once, but anything better (PSS) makes the kernel walk page
+//! tables while the loop waits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,7 +60,7 @@ impl Resources {
     }
 }
 
-/// What the kernel has charged to the cgroup of `pid`, if that is not ours too.
+/// What the cgroup of `pid` uses, if that is not ours too.
 fn of_cgroup(pid: i32) -> Option<Usage> {
     let ours = fs::read_to_string("/proc/self/cgroup").ok()?;
     let its = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
@@ -70,29 +71,35 @@ fn of_cgroup(pid: i32) -> Option<Usage> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let directory = cgroup_path::directory(&mounts, its)?;
     let read = |name: &str| fs::read_to_string(Path::new(&directory).join(name)).ok();
+    let procs = read("cgroup.procs")?;
+    let pids = procs.lines().filter_map(|pid| pid.parse().ok());
+    let mut usage = sum(pids.take(MOST_PROCESSES));
+    // Unlike the sum, it knows those that have ended.
     let cpu = read("cpu.stat")?;
     let micros = cpu
         .lines()
         .find_map(|line| line.strip_prefix("usage_usec "));
-    Some(Usage {
-        // Not there where the memory controller is not delegated.
-        memory: read("memory.current")?.trim().parse().ok()?,
-        counted: Counted::Cgroup,
-        cpu: Duration::from_micros(micros?.parse().ok()?),
-        processes: tree(pid).len() as u64,
-    })
+    usage.cpu = Duration::from_micros(micros?.parse().ok()?);
+    if let Some(memory) = read("memory.current").and_then(|memory| memory.trim().parse().ok()) {
+        usage.memory = memory;
+        usage.counted = Counted::Cgroup;
+    }
+    Some(usage)
 }
 
 fn of_tree(root: i32) -> Option<Usage> {
+    let usage = sum(tree(root).into_iter());
+    (usage.processes > 0).then_some(usage)
+}
+
+fn sum(pids: impl Iterator<Item = i32>) -> Usage {
     let page = rustix::param::page_size() as u64;
     let mut usage = Usage::default();
     let mut ticks = 0_u64;
-    for pid in tree(root) {
+    for pid in pids {
         // It may have ended meanwhile.
-        let Ok(line) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            continue;
-        };
-        let Some(stat) = process_stat::parse(&line) else {
+        let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+        let Some(stat) = line.and_then(|line| process_stat::parse(&line)) else {
             continue;
         };
         usage.processes += 1;
@@ -101,7 +108,7 @@ fn of_tree(root: i32) -> Option<Usage> {
     }
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     usage.cpu = Duration::from_millis(ticks.saturating_mul(1000) / per_second);
-    (usage.processes > 0).then_some(usage)
+    usage
 }
 
 /// A process and all its descendants, as far as they can be seen, up to a bound. Who was orphaned
