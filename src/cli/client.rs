@@ -1,21 +1,23 @@
 //! `starterctl`'s side of the control socket.
+//!
+//! Every wait is a poll(2) with a timeout, so that a stuck supervisor costs no more than
+//! `--timeout`, and whoever waits can say meanwhile what for.
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockopt};
+use nix::sys::time::TimeVal;
 use serde::Serialize;
 
-use super::control::{Instance, Target};
-use super::display::NOT_ALLOWED;
 use crate::os::reason::Reason;
-use crate::protocol::control::{MAX_CALL, Reply, parse_reply, render_call};
-use crate::protocol::duration::Limit;
-
-/// Where the instances of the system have their directories.
-const SYSTEM_DIRECTORY: &str = "/run/sd-starter";
+use crate::protocol::control::{MAX_CALL, Reply, parse_reply, render_call, render_subscription};
 
 /// An answer longer than this is not one of ours.
 const MAX_REPLY: usize = 64 * MAX_CALL;
@@ -32,8 +34,11 @@ pub enum NoAnswer {
         /// What was found instead.
         error: io::Error,
     },
-    /// Its socket lets only root and its own user in.
-    NotAllowed,
+    /// It may not be asked: the socket is another user's.
+    Denied {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// It went away before it answered.
     WentAway,
     /// `--timeout` passed first.
@@ -57,7 +62,11 @@ impl fmt::Display for NoAnswer {
                     Reason(error)
                 )
             }
-            Self::NotAllowed => f.write_str(NOT_ALLOWED),
+            Self::Denied { path } => write!(
+                f,
+                "permission denied at {}: only root and the service's own user may ask",
+                path.display()
+            ),
             Self::WentAway => f.write_str("the supervisor went away before it answered"),
             Self::TimedOut => f.write_str("--timeout passed; what was asked for goes on"),
             Self::Garbled(text) => f.write_str(text),
@@ -67,49 +76,150 @@ impl fmt::Display for NoAnswer {
 
 impl std::error::Error for NoAnswer {}
 
-/// The variables that say which instance is meant when nobody does.
-#[derive(Clone, Debug, Default)]
-pub struct Whereabouts {
-    /// `RUNTIME_DIRECTORY`, in a unit's own commands.
-    pub runtime_directory: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`, for a user manager's units.
-    pub xdg_runtime_dir: Option<PathBuf>,
+impl NoAnswer {
+    /// Its name, for `--json`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoName => "NoName",
+            Self::NotThere { .. } => "NotThere",
+            Self::Denied { .. } => "PermissionDenied",
+            Self::WentAway => "WentAway",
+            Self::TimedOut => "TimedOut",
+            Self::Garbled(_) => "Garbled",
+        }
+    }
 }
 
-impl Whereabouts {
-    /// The control socket that a command line means.
+/// A connection to a supervisor.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    /// Received and not yet read.
+    input: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects, before `deadline`: a supervisor that hangs accepts nobody.
     ///
     /// # Errors
-    /// [`NoAnswer::NoName`] when nothing says which.
-    pub fn find(&self, target: &Target) -> Result<PathBuf, NoAnswer> {
-        if let Some(path) = &target.control_socket {
-            return Ok(path.clone());
+    /// See [`NoAnswer`].
+    pub fn open(path: &Path, deadline: Option<Instant>) -> Result<Self, NoAnswer> {
+        match connect(path, deadline) {
+            Ok(stream) => Ok(Self {
+                stream,
+                input: Vec::new(),
+            }),
+            Err(Errno::EAGAIN) => Err(NoAnswer::TimedOut),
+            Err(Errno::EACCES | Errno::EPERM) => Err(NoAnswer::Denied {
+                path: path.to_owned(),
+            }),
+            Err(errno) => Err(NoAnswer::NotThere {
+                path: path.to_owned(),
+                error: errno.into(),
+            }),
         }
-        match &target.instance {
-            Some(Instance::Socket(path)) => Ok(path.clone()),
-            Some(Instance::Unit(name)) => {
-                let mut places = self.directories().map(|dir| dir.join(name).join("control"));
-                let found = places.clone().find(|path| path.exists());
-                Ok(found.or_else(|| places.next()).unwrap_or_default())
+    }
+
+    /// Calls a method.
+    ///
+    /// # Errors
+    /// [`NoAnswer::WentAway`].
+    pub fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<(), NoAnswer> {
+        self.send(&render_call(method, parameters))
+    }
+
+    /// Calls a method that answers again and again.
+    ///
+    /// # Errors
+    /// [`NoAnswer::WentAway`].
+    pub fn subscribe(&mut self, method: &str) -> Result<(), NoAnswer> {
+        self.send(&render_subscription(method))
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<(), NoAnswer> {
+        self.stream
+            .write_all(message)
+            .map_err(|_| NoAnswer::WentAway)
+    }
+
+    /// The next answer, or `None` when there is none until then.
+    ///
+    /// # Errors
+    /// See [`NoAnswer`]. That the supervisor refuses is an answer.
+    pub fn receive(&mut self, until: Option<Instant>) -> Result<Option<Reply>, NoAnswer> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == 0) {
+                let message: Vec<u8> = self.input.drain(..=end).collect();
+                return match parse_reply(&message[..end]) {
+                    Ok(reply) => Ok(Some(reply)),
+                    Err(error) => Err(NoAnswer::Garbled(error.to_string())),
+                };
             }
-            None => {
-                let directory = self.runtime_directory.as_ref().ok_or(NoAnswer::NoName)?;
-                Ok(directory.join("control"))
+            if self.input.len() > MAX_REPLY {
+                return Err(NoAnswer::Garbled("the answer does not end".to_owned()));
+            }
+            if !self.has_something(until)? {
+                return Ok(None);
+            }
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(NoAnswer::WentAway),
+                Ok(count) => self.input.extend(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(NoAnswer::WentAway),
             }
         }
     }
 
-    /// The directories that instances have theirs in.
-    pub fn directories(&self) -> impl Iterator<Item = PathBuf> + Clone + '_ {
-        let user = self
-            .xdg_runtime_dir
-            .iter()
-            .map(|dir| dir.join("sd-starter"));
-        std::iter::once(PathBuf::from(SYSTEM_DIRECTORY)).chain(user)
+    /// Waits for something to read.
+    fn has_something(&self, until: Option<Instant>) -> Result<bool, NoAnswer> {
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let timeout = left.map_or(PollTimeout::NONE, rounded_up);
+            let mut polled = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, timeout) {
+                Ok(0) if left.is_none_or(|left| left.is_zero()) => return Ok(false),
+                // Longer than poll's longest, or interrupted: again.
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(true),
+                Err(errno) => return Err(NoAnswer::Garbled(errno.to_string())),
+            }
+        }
     }
 }
 
-/// Calls a method and waits for its answer.
+/// Never early, so that nobody spins through a last millisecond.
+fn rounded_up(left: Duration) -> PollTimeout {
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    let millis = i32::try_from(millis).unwrap_or(i32::MAX);
+    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+}
+
+/// As `UnixStream::connect`, but with an end: for a unix socket connect(2) honours SO_SNDTIMEO.
+fn connect(path: &Path, deadline: Option<Instant>) -> nix::Result<UnixStream> {
+    let address = UnixAddr::new(path)?;
+    let fd = socket::socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    if let Some(deadline) = deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Zero would mean "for ever".
+        let left = left.max(Duration::from_millis(1));
+        let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        let timeout = TimeVal::new(seconds, i64::from(left.subsec_micros()));
+        socket::setsockopt(&fd, sockopt::SendTimeout, &timeout)?;
+    }
+    let stream = UnixStream::from(fd);
+    socket::connect(std::os::fd::AsRawFd::as_raw_fd(&stream), &address)?;
+    Ok(stream)
+}
+
+/// Calls a method and waits for its answer. While there is none, `tick` is called: it says until
+/// when to wait quietly, `None` for as long as it takes.
 ///
 /// # Errors
 /// See [`NoAnswer`]. That the supervisor refuses is an answer.
@@ -117,51 +227,18 @@ pub fn call(
     socket: &Path,
     method: &str,
     parameters: &impl Serialize,
-    timeout: Limit,
+    deadline: Option<Instant>,
+    mut tick: impl FnMut() -> Option<Instant>,
 ) -> Result<Reply, NoAnswer> {
-    let not_there = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => NoAnswer::NotAllowed,
-        _ => NoAnswer::NotThere {
-            path: socket.to_owned(),
-            error,
-        },
-    };
-    let mut stream = UnixStream::connect(socket).map_err(not_there)?;
-    stream
-        .write_all(&render_call(method, parameters))
-        .map_err(|_| NoAnswer::WentAway)?;
-    let deadline = match timeout {
-        Limit::After(timeout) => Some(Instant::now() + timeout),
-        Limit::Never => None,
-    };
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
+    let mut connection = Connection::open(socket, deadline)?;
+    connection.call(method, parameters)?;
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
+        let until = [deadline, tick()].into_iter().flatten().min();
+        if let Some(reply) = connection.receive(until)? {
+            return Ok(reply);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(NoAnswer::TimedOut);
-        }
-        // A timeout of zero would mean "for ever" to the socket.
-        let left = left.map(|left| left.max(Duration::from_millis(1)));
-        stream
-            .set_read_timeout(left)
-            .map_err(|error| NoAnswer::Garbled(error.to_string()))?;
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err(NoAnswer::WentAway),
-            Ok(count) => answer.extend(&buffer[..count]),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted => {}
-                _ => return Err(NoAnswer::WentAway),
-            },
-        }
-        if let Some(end) = answer.iter().position(|byte| *byte == 0) {
-            return parse_reply(&answer[..end])
-                .map_err(|error| NoAnswer::Garbled(error.to_string()));
-        }
-        if answer.len() > MAX_REPLY {
-            return Err(NoAnswer::Garbled("the answer does not end".to_owned()));
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! A mistake is exit code 2, clap's own.
 
+use super::unit_pair::{Listen, UnitName};
 use crate::protocol::duration::Limit;
 use crate::protocol::generation::Generation;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,7 +18,8 @@ use std::str::FromStr;
 /// points at, as in ExecReload=.
 ///
 /// A DURATION is a number of seconds, with a fraction if need be (5, 0.5), or
-/// numbers with units (500ms, 1m 30s), or infinity.
+/// numbers with units (500ms, 1m 30s), or infinity. --json prints what the
+/// supervisor answered, or why there is no answer, as one object on stdout.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "starterctl",
@@ -44,6 +47,8 @@ pub enum Task {
     Wait(Wait),
     /// Show every instance on this machine
     List(List),
+    /// Print or install a socket unit and a service unit for a server program
+    Units(Units),
 }
 
 /// Which instance.
@@ -72,6 +77,8 @@ pub struct Reload {
     pub timeout: Limit,
 
     /// Reload only if this generation is the serving one
+    ///
+    /// Otherwise nothing is done, and that is a failure.
     #[arg(long, value_name = "GENERATION")]
     pub if_generation: Option<Generation>,
 
@@ -87,9 +94,26 @@ pub struct Status {
     #[command(flatten)]
     pub target: Target,
 
+    /// How long to wait for an answer
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub timeout: Limit,
+
+    /// Show it again whenever something happens, until the instance ends
+    ///
+    /// On a terminal the view is renewed every second, too, and shows what has
+    /// happened; in a pipe one view follows another, with --json one a line.
+    #[arg(long, conflicts_with = "openmetrics")]
+    pub watch: bool,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Print metrics in the OpenMetrics text format
+    ///
+    /// As the textfile collector of Prometheus' node exporter takes them.
+    #[arg(long, conflicts_with = "json")]
+    pub openmetrics: bool,
 }
 
 /// `starterctl stop`
@@ -100,8 +124,14 @@ pub struct Stop {
     pub target: Target,
 
     /// How long to wait for the end
+    ///
+    /// The stop goes on when the wait is over.
     #[arg(long, value_name = "DURATION", default_value = "infinity")]
     pub timeout: Limit,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `starterctl wait`
@@ -118,6 +148,10 @@ pub struct Wait {
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "infinity")]
     pub timeout: Limit,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to wait for: exactly one of these.
@@ -140,9 +174,47 @@ pub struct Condition {
 /// `starterctl list`
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct List {
+    /// How long to wait for each instance
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    pub timeout: Limit,
+
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `starterctl units`
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// The name of the units, without a suffix
+    #[arg(value_name = "NAME")]
+    pub name: UnitName,
+
+    /// The server program and its arguments
+    #[arg(value_name = "PROGRAM", last = true, required = true)]
+    pub command: Vec<OsString>,
+
+    /// Where to listen [may be repeated]
+    ///
+    /// PORT is every IPv4 address; ADDRESS:PORT, [ADDRESS]:PORT; with a u
+    /// before the number UDP; a path; @NAME for an abstract unix socket.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub listen: Vec<Listen>,
+
+    /// Write the units to this directory instead of printing them
+    ///
+    /// Without DIR to /etc/systemd/system. What is there is never overwritten.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        default_missing_value = "/etc/systemd/system"
+    )]
+    pub install: Option<PathBuf>,
+
+    /// The version of systemd that the units are for [default: the installed one]
+    #[arg(long, value_name = "VERSION")]
+    pub systemd: Option<u32>,
 }
 
 /// An instance as it is named on the command line.
@@ -185,7 +257,8 @@ impl FromStr for Instance {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done; for reload: the new generation serves
-  1  it failed; for reload: the old generation keeps serving
+  1  it failed, or may not be asked for; for reload: the old generation keeps
+     serving, or --if-generation named another one
   2  a bad option, or a bad value of one
   3  no such instance, or it is stopping
   4  --timeout passed first";
@@ -255,6 +328,18 @@ mod tests {
     }
 
     #[test]
+    fn reads_an_order_for_units() {
+        let Task::Units(units) =
+            task("starterctl units web --listen 80 --listen /run/x --install -- x --json")
+        else {
+            unreachable!("it is one")
+        };
+        assert_eq!(units.listen.len(), 2);
+        assert_eq!(units.install, Some("/etc/systemd/system".into()));
+        assert_eq!(units.command, ["x", "--json"]);
+    }
+
+    #[test]
     fn a_mistake_is_exit_code_2() {
         assert_eq!(mistake("starterctl"), 2);
         assert_eq!(mistake("starterctl bogus"), 2);
@@ -263,5 +348,8 @@ mod tests {
         assert_eq!(mistake("starterctl reload app --control-socket /run/x"), 2);
         assert_eq!(mistake("starterctl reload --timeout soon"), 2);
         assert_eq!(mistake("starterctl reload --if-generation 0"), 2);
+        assert_eq!(mistake("starterctl status --watch --openmetrics"), 2);
+        assert_eq!(mistake("starterctl units web -- x"), 2);
+        assert_eq!(mistake("starterctl units web --listen 80"), 2);
     }
 }

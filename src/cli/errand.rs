@@ -26,7 +26,7 @@ use crate::shell::settings::Errand;
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// A supervisor that does not answer in this time is not asked for reasons.
-const ANSWER: Limit = Limit::After(Duration::from_secs(1));
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// The reload failed, or the supervisor with it.
 const EXIT_FAILED: u8 = 1;
@@ -218,7 +218,8 @@ impl Channel {
     }
 
     fn ask_at(&self, socket: &Path) -> Option<Status> {
-        let reply = call(socket, "GetStatus", &json!({}), ANSWER).ok()?;
+        let until = Instant::now() + ANSWER;
+        let reply = call(socket, "GetStatus", &json!({}), Some(until), || None).ok()?;
         let status = reply.parameters;
         let number = |name: &str| status.get(name).and_then(Value::as_u64);
         if status.get("pid").and_then(Value::as_i64) != Some(self.pid.into()) {

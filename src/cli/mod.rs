@@ -9,24 +9,36 @@
 //! | `settings` | fills in the defaults |
 //! | [`refusal`] | says what is wrong, with which exit code |
 //! | [`control`] | defines the options of `starterctl` |
+//! | [`whereabouts`] | finds the instance that is meant |
 //! | [`client`] | asks a supervisor, for `starterctl` |
 //! | [`errand`] | does `--restart` and `--stop` |
 //! | `reload_watch` | judges whether a reload has ended |
-//! | [`display`] | shows what it answered |
+//! | [`answer`] | judges what it answered: exit code, line, JSON |
+//! | [`style`] | knows what a terminal can show |
+//! | [`status_view`] | shows a status |
+//! | [`openmetrics`] | shows it to a machine |
+//! | [`progress`] | says what a long wait is for |
+//! | [`unit_pair`] | makes a pair of units |
 //!
 //! Nothing here prints or exits: that is for the programs in `src/bin`.
 
+pub mod answer;
 pub mod arguments;
 pub mod client;
 pub mod control;
-pub mod display;
 mod environment;
 pub mod errand;
 mod getopt;
+pub mod openmetrics;
+pub mod progress;
 pub mod refusal;
 mod reload_watch;
 mod settings;
+pub mod status_view;
+pub mod style;
+pub mod unit_pair;
 mod values;
+pub mod whereabouts;
 
 #[cfg(test)]
 mod forms;

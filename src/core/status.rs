@@ -135,7 +135,8 @@ impl Machine {
     }
 
     /// One sentence, present tense, with the numbers that the operator asks for (STATUS=).
-    pub(super) fn status_text(&self) -> String {
+    #[must_use]
+    pub fn status_text(&self) -> String {
         let mut text = String::new();
         match &self.phase {
             Phase::New | Phase::Finished => return self.status_when_idle(),

@@ -23,6 +23,20 @@ pub const SERVICE_INTERFACE: &str = "org.varlink.service";
 
 const SERVICE_DEFINITION: &str = include_str!("org.varlink.service.varlink");
 
+/// The interface that every service of systemd has.
+pub const SYSTEMD_INTERFACE: &str = "io.systemd.service";
+
+const SYSTEMD_DEFINITION: &str = include_str!("io.systemd.service.varlink");
+
+/// A call, and whether its caller wants an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// What is asked for.
+    pub call: Call,
+    /// The caller does not want to hear of it again.
+    pub oneway: bool,
+}
+
 /// A call, as far as it is understood.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
@@ -38,6 +52,12 @@ pub enum Call {
     GetStatus,
     /// `Wait`.
     Wait(Wait),
+    /// `Monitor`, which is answered again and again.
+    Monitor,
+    /// `io.systemd.service.Ping`.
+    Ping,
+    /// `io.systemd.service.SetLogLevel`, with a level of syslog(3): 0 to 7.
+    SetLogLevel(u8),
 }
 
 /// The parameters of `Reload`.
@@ -71,11 +91,21 @@ pub struct Wait {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
     /// No old generation is left.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     pub drained: bool,
     /// Some generation serves and no swap is under way.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "nullable")]
     pub serving: bool,
+}
+
+/// A flag that may be null, as every optional field of Varlink may.
+fn nullable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[derive(Deserialize)]
+struct LogLevel {
+    level: u8,
 }
 
 /// Why a call is refused.
@@ -89,6 +119,8 @@ pub enum Refusal {
     MethodNotFound(String),
     /// A parameter that is missing, unknown or of the wrong type.
     InvalidParameter(String),
+    /// A method that answers again and again was called without saying that this is expected.
+    ExpectedMore,
     /// The caller is neither root nor the service's own user.
     PermissionDenied,
     /// We are stopping.
@@ -113,37 +145,66 @@ pub enum Refusal {
 struct RawCall {
     method: String,
     #[serde(default)]
-    parameters: Map<String, Value>,
+    parameters: Option<Map<String, Value>>,
+    #[serde(default)]
+    more: Option<bool>,
+    #[serde(default)]
+    oneway: Option<bool>,
 }
 
 /// Reads one call, without its NUL.
 ///
 /// # Errors
 /// The refusal to answer with.
-pub fn parse_call(text: &[u8]) -> Result<Call, Refusal> {
+pub fn parse_call(text: &[u8]) -> Result<Asked, Refusal> {
     let raw: RawCall = serde_json::from_slice(text).map_err(|_| Refusal::Garbage)?;
+    let oneway = raw.oneway.unwrap_or_default();
+    understand(raw).map(|call| Asked { call, oneway })
+}
+
+fn understand(raw: RawCall) -> Result<Call, Refusal> {
     let Some((interface, method)) = raw.method.rsplit_once('.') else {
         return Err(Refusal::InterfaceNotFound(raw.method));
     };
-    let parameters = Value::Object(raw.parameters);
+    let parameters = raw.parameters.unwrap_or_default();
     match (interface, method) {
-        (SERVICE_INTERFACE, "GetInfo") => Ok(Call::GetInfo),
+        (SERVICE_INTERFACE, "GetInfo") => none(&parameters).map(|()| Call::GetInfo),
         (SERVICE_INTERFACE, "GetInterfaceDescription") => {
             let name = parameters.get("interface").and_then(Value::as_str);
             name.map(|name| Call::GetInterfaceDescription(name.to_owned()))
                 .ok_or_else(|| Refusal::InvalidParameter("interface".to_owned()))
         }
+        (SYSTEMD_INTERFACE, "Ping") => none(&parameters).map(|()| Call::Ping),
+        (SYSTEMD_INTERFACE, "SetLogLevel") => match read(parameters)? {
+            LogLevel {
+                level: level @ 0..=7,
+            } => Ok(Call::SetLogLevel(level)),
+            LogLevel { .. } => Err(Refusal::InvalidParameter("level".to_owned())),
+        },
         (INTERFACE, "Reload") => read(parameters).map(Call::Reload),
-        (INTERFACE, "Stop") => Ok(Call::Stop),
-        (INTERFACE, "GetStatus") => Ok(Call::GetStatus),
+        (INTERFACE, "Stop") => none(&parameters).map(|()| Call::Stop),
+        (INTERFACE, "GetStatus") => none(&parameters).map(|()| Call::GetStatus),
         (INTERFACE, "Wait") => read(parameters).map(Call::Wait),
-        (SERVICE_INTERFACE | INTERFACE, _) => Err(Refusal::MethodNotFound(raw.method)),
+        (INTERFACE, "Monitor") if raw.more != Some(true) => Err(Refusal::ExpectedMore),
+        (INTERFACE, "Monitor") => none(&parameters).map(|()| Call::Monitor),
+        (SERVICE_INTERFACE | SYSTEMD_INTERFACE | INTERFACE, _) => {
+            Err(Refusal::MethodNotFound(raw.method))
+        }
         (interface, _) => Err(Refusal::InterfaceNotFound(interface.to_owned())),
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(parameters: Value) -> Result<T, Refusal> {
-    serde_json::from_value(parameters).map_err(|error| Refusal::InvalidParameter(error.to_string()))
+/// For a method without parameters: that there are none.
+fn none(parameters: &Map<String, Value>) -> Result<(), Refusal> {
+    match parameters.keys().next() {
+        None => Ok(()),
+        Some(name) => Err(Refusal::InvalidParameter(name.clone())),
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(parameters: Map<String, Value>) -> Result<T, Refusal> {
+    serde_json::from_value(Value::Object(parameters))
+        .map_err(|error| Refusal::InvalidParameter(error.to_string()))
 }
 
 /// A call of ours, with its NUL.
@@ -152,10 +213,22 @@ pub fn render_call(method: &str, parameters: &impl Serialize) -> Vec<u8> {
     framed(&json!({ "method": format!("{INTERFACE}.{method}"), "parameters": parameters }))
 }
 
+/// A call of ours that is answered again and again, with its NUL.
+#[must_use]
+pub fn render_subscription(method: &str) -> Vec<u8> {
+    framed(&json!({ "method": format!("{INTERFACE}.{method}"), "more": true }))
+}
+
 /// A reply, with its NUL.
 #[must_use]
 pub fn render_reply(parameters: &impl Serialize) -> Vec<u8> {
     framed(&json!({ "parameters": parameters }))
+}
+
+/// One of several replies to a call, with its NUL.
+#[must_use]
+pub fn render_part(parameters: &impl Serialize) -> Vec<u8> {
+    framed(&json!({ "parameters": parameters, "continues": true }))
 }
 
 /// The answer to `GetInfo`.
@@ -166,7 +239,7 @@ pub fn info() -> Vec<u8> {
         "product": "sd-starter",
         "version": env!("CARGO_PKG_VERSION"),
         "url": "",
-        "interfaces": [SERVICE_INTERFACE, INTERFACE],
+        "interfaces": [SERVICE_INTERFACE, SYSTEMD_INTERFACE, INTERFACE],
     }))
 }
 
@@ -178,6 +251,7 @@ pub fn description(interface: &str) -> Result<Vec<u8>, Refusal> {
     let text = match interface {
         INTERFACE => DEFINITION,
         SERVICE_INTERFACE => SERVICE_DEFINITION,
+        SYSTEMD_INTERFACE => SYSTEMD_DEFINITION,
         other => return Err(Refusal::InterfaceNotFound(other.to_owned())),
     };
     Ok(render_reply(&json!({ "description": text })))
@@ -207,6 +281,7 @@ pub fn render_refusal(refusal: &Refusal) -> Vec<u8> {
             "InvalidParameter",
             json!({ "parameter": parameter }),
         ),
+        Refusal::ExpectedMore => (SERVICE_INTERFACE, "ExpectedMore", json!({})),
         Refusal::PermissionDenied => (SERVICE_INTERFACE, "PermissionDenied", json!({})),
         Refusal::Stopping => (INTERFACE, "Stopping", json!({})),
         Refusal::ReloadFailed {
@@ -234,6 +309,9 @@ pub struct Reply {
     /// What came with it.
     #[serde(default)]
     pub parameters: Map<String, Value>,
+    /// Whether there will be another one to the same call.
+    #[serde(default)]
+    pub continues: bool,
 }
 
 /// A reply that is not one.
@@ -268,6 +346,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn understood(call: &[u8]) -> Result<Call, Refusal> {
+        parse_call(call).map(|asked| asked.call)
+    }
+
     #[test]
     fn a_call_of_ours_is_understood() {
         let parameters = Reload {
@@ -276,13 +358,50 @@ mod tests {
         };
         let mut call = render_call("Reload", &parameters);
         assert_eq!(call.pop(), Some(0));
-        assert_eq!(parse_call(&call), Ok(Call::Reload(parameters)));
+        assert_eq!(understood(&call), Ok(Call::Reload(parameters)));
     }
 
     #[test]
     fn parameters_may_be_left_out() {
         let call = br#"{"method":"org.sdstarter.Supervisor.Reload"}"#;
-        assert_eq!(parse_call(call), Ok(Call::Reload(Reload::default())));
+        assert_eq!(understood(call), Ok(Call::Reload(Reload::default())));
+        let call = br#"{"method":"org.sdstarter.Supervisor.GetStatus","parameters":null}"#;
+        assert_eq!(understood(call), Ok(Call::GetStatus));
+        let call = br#"{"method":"org.sdstarter.Supervisor.Wait",
+            "parameters":{"drained":null,"generation":null,"serving":true}}"#;
+        let wait = Wait {
+            serving: true,
+            ..Wait::default()
+        };
+        assert_eq!(understood(call), Ok(Call::Wait(wait)));
+    }
+
+    #[test]
+    fn a_call_may_want_no_answer_or_more_than_one() {
+        let call = br#"{"method":"org.sdstarter.Supervisor.Stop","oneway":true}"#;
+        let asked = parse_call(call).expect("a good call");
+        assert_eq!((asked.call, asked.oneway), (Call::Stop, true));
+        let call = render_subscription("Monitor");
+        assert_eq!(understood(&call[..call.len() - 1]), Ok(Call::Monitor));
+        let once = br#"{"method":"org.sdstarter.Supervisor.Monitor"}"#;
+        assert_eq!(understood(once), Err(Refusal::ExpectedMore));
+    }
+
+    #[test]
+    fn the_log_level_is_one_of_syslogs() {
+        let call = |level: &str| {
+            format!(
+                r#"{{"method":"io.systemd.service.SetLogLevel","parameters":{{"level":{level}}}}}"#
+            )
+        };
+        assert_eq!(understood(call("7").as_bytes()), Ok(Call::SetLogLevel(7)));
+        for level in ["8", "-1", "null", "\"info\""] {
+            let refusal = understood(call(level).as_bytes());
+            assert!(
+                matches!(refusal, Err(Refusal::InvalidParameter(_))),
+                "{level}"
+            );
+        }
     }
 
     #[test]
@@ -299,12 +418,16 @@ mod tests {
                 Refusal::InterfaceNotFound("io.x".into()),
             ),
             (
+                br#"{"method":"org.sdstarter.Supervisor.GetStatus","parameters":{"x":1}}"#,
+                Refusal::InvalidParameter("x".into()),
+            ),
+            (
                 br#"{"method":"org.sdstarter.Supervisor.Dance"}"#,
                 Refusal::MethodNotFound("org.sdstarter.Supervisor.Dance".into()),
             ),
         ];
         for (call, refusal) in refusals {
-            assert_eq!(parse_call(call), Err(refusal));
+            assert_eq!(understood(call), Err(refusal));
         }
         let wrong =
             br#"{"method":"org.sdstarter.Supervisor.Reload","parameters":{"ifGeneration":"x"}}"#;
@@ -321,8 +444,8 @@ mod tests {
     }
 
     #[test]
-    fn both_interfaces_describe_themselves() {
-        for interface in [INTERFACE, SERVICE_INTERFACE] {
+    fn every_interface_describes_itself() {
+        for interface in [INTERFACE, SERVICE_INTERFACE, SYSTEMD_INTERFACE] {
             let reply = description(interface).expect("ours");
             let reply = parse_reply(&reply[..reply.len() - 1]).expect("a reply");
             let text = reply.parameters["description"].as_str().expect("a text");

@@ -16,7 +16,10 @@
 //! | [`notify_message`] | sd_notify datagrams, read | workers |
 //! | [`notify_state`] | sd_notify datagrams, written | systemd |
 //! | [`control`] | the control socket's Varlink messages | clients |
+//! | [`monitor_event`] | the replies to `Monitor` | clients |
 //! | [`journal_record`] | journald's native protocol | journald |
+//! | [`message_ids`] | the journal's MESSAGE_ID= | the catalog, alerts |
+//! | [`process_stat`] | `/proc/PID/stat` | the kernel |
 //! | [`pid_file`] | `PID` | scripts |
 //! | [`status_file`] | `GENERATION:PID` | scripts |
 //!
@@ -34,10 +37,13 @@ pub mod envdir;
 pub mod generation;
 pub mod journal_record;
 pub mod listen_fds;
+pub mod message_ids;
+pub mod monitor_event;
 pub mod notify_message;
 pub mod notify_state;
 pub mod pid_file;
 pub mod port;
+pub mod process_stat;
 pub mod signal_name;
 pub mod signal_sets;
 pub mod status_file;

@@ -81,6 +81,9 @@ impl Cgroups {
                 _ => write(&leaf.join("cgroup.procs"), b"0")?,
             }
         }
+        // So that the kernel counts each leaf's memory. Where the controller was not delegated, or
+        // belongs to cgroup v1, we add it up ourselves (see `resources`).
+        let _ = write(&unit.join("cgroup.subtree_control"), b"+memory");
         let leaves = BTreeMap::new();
         Ok(Some(Self { unit, leaves }))
     }

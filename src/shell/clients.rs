@@ -1,9 +1,10 @@
 //! What clients of the control socket ask, as events; what becomes of it, as replies.
 
-use serde_json::json;
+use log::LevelFilter;
+use serde_json::{Value, json};
 
 use super::control::Heard;
-use super::report;
+use super::report::{self, Sight};
 use super::supervisor::{Broken, Supervisor, broken};
 use crate::core::{Event, Now, Origin, Request, Requester, StopBy, Verdict};
 use crate::os::clock;
@@ -21,23 +22,30 @@ impl Supervisor {
         self.take_call(id, heard)
     }
 
+    /// Time alone makes room for those who wait to be let in.
+    pub(super) fn mind_the_door(&mut self) -> Result<(), Broken> {
+        match &mut self.control {
+            Some(control) => control
+                .mind_the_door(&self.epoll)
+                .map_err(broken("listening for clients")),
+            None => Ok(()),
+        }
+    }
+
     fn take_call(&mut self, id: u64, heard: Heard) -> Result<(), Broken> {
-        let mut heard = heard;
-        loop {
-            let call = match heard {
-                Heard::Nothing => return Ok(()),
-                Heard::Gone => {
-                    let requester = Requester(id);
-                    self.waits.retain(|(other, _)| *other != requester);
-                    self.queue.push_back(Event::Gone { requester });
-                    return Ok(());
-                }
-                Heard::Call(call) => call,
-            };
-            let Some(reply) = self.carry_out(id, call) else {
-                return Ok(());
-            };
-            heard = self.reply(id, &reply)?;
+        match heard {
+            Heard::Nothing => Ok(()),
+            Heard::Gone => {
+                let requester = Requester(id);
+                self.waits.retain(|(other, _)| *other != requester);
+                self.queue.push_back(Event::Gone { requester });
+                Ok(())
+            }
+            Heard::Call(Call::Monitor) => self.begin_monitoring(id),
+            Heard::Call(call) => match self.carry_out(id, call) {
+                Some(reply) => self.reply(id, &reply),
+                None => Ok(()),
+            },
         }
     }
 
@@ -50,12 +58,14 @@ impl Supervisor {
                 control::description(&interface)
                     .unwrap_or_else(|refusal| control::render_refusal(&refusal)),
             ),
-            Call::GetStatus => Some(control::render_reply(&report::status(
-                &self.machine.snapshot(),
-                &self.settings,
-                &self.listeners,
-                Now::at(clock::now()),
-            ))),
+            Call::GetStatus => Some(control::render_reply(&self.status())),
+            // Its answers are events, see `monitors`.
+            Call::Monitor => None,
+            Call::Ping => Some(control::render_reply(&json!({}))),
+            Call::SetLogLevel(level) => {
+                log::set_max_level(log_level(level));
+                Some(control::render_reply(&json!({})))
+            }
             Call::Reload(reload) => {
                 let only_if = match reload.if_generation.map(Generation::new) {
                     Some(None) => {
@@ -101,16 +111,27 @@ impl Supervisor {
         }
     }
 
-    fn reply(&mut self, id: u64, reply: &[u8]) -> Result<Heard, Broken> {
+    /// The reply to `GetStatus`.
+    fn status(&mut self) -> Value {
+        let now = Now::at(clock::now());
+        let seen = Sight {
+            snapshot: &self.machine.snapshot(),
+            text: &self.machine.status_text(),
+            settings: &self.settings,
+            listeners: &self.listeners,
+            started: self.started,
+            now,
+        };
+        report::status(&seen, |pid| self.resources.of(pid, now))
+    }
+
+    fn reply(&mut self, id: u64, reply: &[u8]) -> Result<(), Broken> {
         let Some(control) = &mut self.control else {
-            return Ok(Heard::Nothing);
+            return Ok(());
         };
         control
             .answer(id, reply, &self.epoll)
-            .map_err(broken("answering a client"))?;
-        control
-            .next_call(id, &self.epoll)
-            .map_err(broken("attending a client"))
+            .map_err(broken("answering a client"))
     }
 
     pub(super) fn answer_client(
@@ -136,8 +157,7 @@ impl Supervisor {
             }),
         };
         let Requester(id) = requester;
-        let heard = self.reply(id, &reply)?;
-        self.take_call(id, heard)
+        self.reply(id, &reply)
     }
 
     /// Answers those for whom what they wait for has come, or cannot come any more.
@@ -157,9 +177,18 @@ impl Supervisor {
             } else {
                 control::render_refusal(&Refusal::Stopping)
             };
-            let heard = self.reply(id, &reply)?;
-            self.take_call(id, heard)?;
+            self.reply(id, &reply)?;
         }
         Ok(())
+    }
+}
+
+/// A level of syslog(3), as the coarser ones of our log.
+const fn log_level(level: u8) -> LevelFilter {
+    match level {
+        0..=3 => LevelFilter::Error,
+        4 => LevelFilter::Warn,
+        5 | 6 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
     }
 }

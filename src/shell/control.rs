@@ -1,30 +1,29 @@
-//! The control socket: its clients, their calls, their answers.
+//! The control socket: its door, and the clients that came through it.
 //!
-//! Bounded everywhere: so many clients (further ones wait in the backlog), so long a call, so
-//! much unread answer. A client that breaks a bound, sends garbage or goes away is dropped, and
-//! nothing else changes.
+//! Bounded everywhere: so many clients (further ones wait in the backlog, until somebody who only
+//! holds a place has to leave), so long a call, so much unread answer, one call of each client in
+//! one round of the loop. A client that breaks a bound, sends garbage or goes away is dropped,
+//! and nothing else changes. One that has shut its side only is still answered.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use nix::sys::socket::{getsockopt, sockopt};
-
+use super::client::{Client, Next};
 use super::token::Token;
+use crate::os::clock;
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::socket_file::{SocketFile, listen_unix};
-use crate::protocol::control::{Call, MAX_CALL, Refusal, parse_call, render_refusal};
+use crate::protocol::control::Call;
 
 /// How many clients are served at once.
 const MOST_CLIENTS: usize = 256;
 
-/// How much answer a client may leave unread, in bytes.
-const MOST_UNREAD: usize = 1024 * 1024;
-
-/// How many calls of one client may wait for their turn, in bytes.
-const MOST_AHEAD: usize = 2 * MAX_CALL;
+/// Who has said nothing for so long, and waits for nothing, has to leave when others wait.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Only root and our own user get as far as being told so.
 const MODE: u32 = 0o600;
@@ -39,20 +38,6 @@ pub struct Control {
     accepting: bool,
     /// A descriptor to let go when the table is full.
     reserve: Option<std::fs::File>,
-}
-
-#[derive(Debug)]
-struct Client {
-    stream: UnixStream,
-    trusted: bool,
-    /// Read and not yet understood.
-    input: Vec<u8>,
-    /// Answered and not yet written.
-    output: Vec<u8>,
-    /// A call is being worked on; the next one waits for its turn.
-    busy: bool,
-    /// Whether epoll waits for room to write.
-    writing: bool,
 }
 
 /// What came of looking at a client.
@@ -100,7 +85,7 @@ impl Control {
     /// # Errors
     /// As epoll_ctl(2). That accept(2) fails concerns the client alone.
     pub fn accept(&mut self, epoll: &Epoll) -> io::Result<()> {
-        while self.clients.len() < MOST_CLIENTS {
+        while self.has_room() {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if is_full(&error) => {
@@ -116,32 +101,32 @@ impl Control {
                 }
                 Err(_) => break,
             };
-            if stream.set_nonblocking(true).is_err() {
+            let now = clock::now();
+            let Ok(client) = Client::new(stream, now) else {
                 continue;
+            };
+            if self.clients.len() >= MOST_CLIENTS {
+                if let Some(id) = self.place_holder(now) {
+                    self.forget(id, epoll)?;
+                }
             }
-            let trusted = is_trusted(&stream);
             self.newest += 1;
             epoll.add(
-                stream.as_fd(),
+                client.as_fd(),
                 Token::Client(self.newest).into(),
-                Interest::Readable,
+                client.interest,
             )?;
-            let client = Client {
-                stream,
-                trusted,
-                input: Vec::new(),
-                output: Vec::new(),
-                busy: false,
-                writing: false,
-            };
             self.clients.insert(self.newest, client);
         }
         self.mind_the_door(epoll)
     }
 
     /// Stops listening while the house is full: the backlog is the queue.
-    fn mind_the_door(&mut self, epoll: &Epoll) -> io::Result<()> {
-        let room = self.clients.len() < MOST_CLIENTS;
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn mind_the_door(&mut self, epoll: &Epoll) -> io::Result<()> {
+        let room = self.has_room();
         if room != self.accepting {
             self.accepting = room;
             if room {
@@ -157,6 +142,30 @@ impl Control {
         Ok(())
     }
 
+    /// When the door is to be minded again: time makes room only where somebody holds a place.
+    #[must_use]
+    pub fn due(&self) -> Option<Duration> {
+        if self.accepting {
+            return None;
+        }
+        let idle = self.clients.values().filter(|client| client.is_idle());
+        idle.map(|client| client.heard.saturating_add(IDLE)).min()
+    }
+
+    fn has_room(&self) -> bool {
+        self.clients.len() < MOST_CLIENTS || self.place_holder(clock::now()).is_some()
+    }
+
+    /// Who has waited for nothing for the longest time.
+    fn place_holder(&self, now: Duration) -> Option<u64> {
+        let idle = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_idle() && now.saturating_sub(client.heard) >= IDLE);
+        idle.min_by_key(|(_, client)| client.heard)
+            .map(|(id, _)| *id)
+    }
+
     /// Reads from a client, writes what it did not take before, and says what it wants.
     ///
     /// # Errors
@@ -165,59 +174,22 @@ impl Control {
         let Some(client) = self.clients.get_mut(&id) else {
             return Ok(Heard::Gone);
         };
-        if client.fill().is_err() || client.drain().is_err() {
+        let next = match client.attend(clock::now()) {
+            Ok(()) => client.next(),
+            Err(_) => Next::Over,
+        };
+        let heard = match next {
+            Next::Call(call) => Heard::Call(call),
+            Next::Nothing if client.is_done() => Heard::Gone,
+            Next::Nothing => Heard::Nothing,
+            Next::Over => Heard::Gone,
+        };
+        if heard == Heard::Gone {
             self.forget(id, epoll)?;
-            return Ok(Heard::Gone);
+        } else {
+            self.await_client(id, epoll)?;
         }
-        self.next_call(id, epoll)
-    }
-
-    /// The next call that a client has sent, if its turn has come.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2).
-    pub fn next_call(&mut self, id: u64, epoll: &Epoll) -> io::Result<Heard> {
-        let heard = self.take_next_call(id, epoll)?;
-        self.mind_the_output(id, epoll)?;
         Ok(heard)
-    }
-
-    fn take_next_call(&mut self, id: u64, epoll: &Epoll) -> io::Result<Heard> {
-        loop {
-            let Some(client) = self.clients.get_mut(&id) else {
-                return Ok(Heard::Gone);
-            };
-            if client.busy {
-                return Ok(Heard::Nothing);
-            }
-            let Some(end) = client.input.iter().position(|byte| *byte == 0) else {
-                if client.input.len() > MAX_CALL {
-                    self.forget(id, epoll)?;
-                    return Ok(Heard::Gone);
-                }
-                return Ok(Heard::Nothing);
-            };
-            let call: Vec<u8> = client.input.drain(..=end).collect();
-            let parsed = if client.trusted {
-                parse_call(&call[..end])
-            } else {
-                Err(Refusal::PermissionDenied)
-            };
-            match parsed {
-                Ok(call) => {
-                    client.busy = true;
-                    return Ok(Heard::Call(call));
-                }
-                Err(refusal) => {
-                    client.output.extend(render_refusal(&refusal));
-                    let hopeless = refusal == Refusal::Garbage;
-                    if client.drain().is_err() || client.output.len() > MOST_UNREAD || hopeless {
-                        self.forget(id, epoll)?;
-                        return Ok(Heard::Gone);
-                    }
-                }
-            }
-        }
     }
 
     /// Answers the call that a client waits for; without one, nothing happens.
@@ -228,67 +200,56 @@ impl Control {
         let Some(client) = self.clients.get_mut(&id) else {
             return Ok(());
         };
-        client.busy = false;
-        client.output.extend(reply);
-        if client.drain().is_err() || client.output.len() > MOST_UNREAD {
-            return self.forget(id, epoll);
+        match client.answer(reply) {
+            Ok(()) if client.is_done() => self.forget(id, epoll),
+            Ok(()) => self.await_client(id, epoll),
+            Err(_) => self.forget(id, epoll),
         }
-        self.mind_the_output(id, epoll)
     }
 
-    /// Waits for room to write exactly while something is to be written: epoll is level-triggered.
-    fn mind_the_output(&mut self, id: u64, epoll: &Epoll) -> io::Result<()> {
+    /// Tells one client of an event, if it monitors.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn inform(&mut self, id: u64, event: &[u8], last: bool, epoll: &Epoll) -> io::Result<()> {
         let Some(client) = self.clients.get_mut(&id) else {
             return Ok(());
         };
-        let writing = !client.output.is_empty();
-        if writing == client.writing {
-            return Ok(());
+        match client.inform(event, last) {
+            Ok(()) if client.is_done() => self.forget(id, epoll),
+            Ok(()) => self.await_client(id, epoll),
+            Err(_) => self.forget(id, epoll),
         }
-        client.writing = writing;
-        let interest = if writing {
-            Interest::ReadableOrWritable
-        } else {
-            Interest::Readable
+    }
+
+    /// Who wants to hear of events.
+    #[must_use]
+    pub fn monitors(&self) -> Vec<u64> {
+        let monitors = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_monitoring());
+        monitors.map(|(id, _)| *id).collect()
+    }
+
+    /// Has the loop wait for what is next with a client.
+    fn await_client(&mut self, id: u64, epoll: &Epoll) -> io::Result<()> {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Ok(());
         };
-        epoll.change(client.stream.as_fd(), Token::Client(id).into(), interest)
+        let wanted = client.wanted_interest();
+        if wanted != client.interest {
+            epoll.change(client.as_fd(), Token::Client(id).into(), wanted)?;
+            client.interest = wanted;
+        }
+        Ok(())
     }
 
     fn forget(&mut self, id: u64, epoll: &Epoll) -> io::Result<()> {
         if let Some(client) = self.clients.remove(&id) {
-            epoll.remove(client.stream.as_fd())?;
+            epoll.remove(client.as_fd())?;
         }
         self.mind_the_door(epoll)
-    }
-}
-
-impl Client {
-    /// Reads what is there, up to the bound. An end of file is an error here.
-    fn fill(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        while self.input.len() <= MOST_AHEAD {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.input.extend(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // More ahead than any client of ours sends: it would wake us up for ever.
-        Err(io::ErrorKind::OutOfMemory.into())
-    }
-
-    fn drain(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
-            match self.stream.write(&self.output) {
-                Ok(count) => drop(self.output.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -303,8 +264,5 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// SO_PEERCRED (unix(7)): root and our own user.
-fn is_trusted(stream: &UnixStream) -> bool {
-    getsockopt(stream, sockopt::PeerCredentials)
-        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == nix::unistd::geteuid().as_raw())
-}
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,7 @@ impl Supervisor {
                 for line in self.voice.say(&note) {
                     line.log();
                 }
+                self.tell_monitors(&note)?;
             }
             Action::Finish(outcome) => self.outcome = Some(outcome),
         }

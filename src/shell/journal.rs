@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::os::datagram::{Sent, Target, send};
 use crate::protocol::journal_record::{self, Priority};
+use crate::protocol::message_ids::message_id;
 
 /// journald's native socket (systemd-journald.service(8)).
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -113,7 +114,7 @@ impl Journal {
 
 impl Log for Journal {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Info
+        metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -137,10 +138,18 @@ struct Fields(Option<journal_record::Record>);
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         let name = format!("SD_STARTER_{key}");
-        self.0 = self
-            .0
-            .take()
-            .map(|record| record.field(&name, &value.to_string()));
+        let value = value.to_string();
+        // By it `journalctl -x` finds what the catalog says of such an event.
+        let id = (key.as_str() == "EVENT")
+            .then(|| message_id(&value))
+            .flatten();
+        self.0 = self.0.take().map(|record| {
+            let record = record.field(&name, &value);
+            match id {
+                Some(id) => record.field("MESSAGE_ID", id),
+                None => record,
+            }
+        });
         Ok(())
     }
 }

@@ -28,8 +28,10 @@
 //! | [`journal_stream`] | a stream to the journal for each generation |
 //! | [`manager`] | systemd |
 //! | [`watchdog`] | systemd's eye on us |
-//! | [`control`] | the control socket |
+//! | [`control`] | the control socket (`client`: one connection to it) |
+//! | `monitors` | the clients that hear of every event |
 //! | [`report`] | what can be seen, as JSON |
+//! | [`resources`] | what the generations use |
 //! | [`runtime`] | the directory of our sockets |
 //! | [`voice`] | the log's words |
 //! | [`journal`] | the log's way out |
@@ -40,6 +42,7 @@ pub mod adopted;
 pub mod advice;
 pub mod bound;
 pub mod cgroups;
+mod client;
 mod clients;
 pub mod control;
 mod deeds;
@@ -57,12 +60,14 @@ pub mod log_command;
 pub mod log_file;
 pub mod mailbox;
 pub mod manager;
+mod monitors;
 pub mod own_file;
 pub mod pid_file;
 pub mod placement;
 pub mod probes;
 pub mod readiness;
 pub mod report;
+pub mod resources;
 pub mod runtime;
 pub mod settings;
 mod signalled;

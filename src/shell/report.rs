@@ -5,13 +5,44 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::listeners::{Listener, Listeners, Origin};
+use super::resources::{Counted, Usage};
 use super::settings::{Ready, Settings};
 use crate::core::{Now, Seen, Snapshot, State, Verdict};
+use crate::protocol::address::{Address, SocketKind};
 use crate::protocol::control::Wait;
 
-/// The reply to `GetStatus`.
+/// What there is to see.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// The generations.
+    pub snapshot: &'a Snapshot,
+    /// STATUS=.
+    pub text: &'a str,
+    /// What was asked for.
+    pub settings: &'a Settings,
+    /// The sockets.
+    pub listeners: &'a Listeners,
+    /// When the supervisor was started.
+    pub started: Now,
+    /// Now.
+    pub now: Now,
+}
+
+/// The reply to `GetStatus`; `usage` says what the tree of a process uses.
 #[must_use]
-pub fn status(snapshot: &Snapshot, settings: &Settings, listeners: &Listeners, now: Now) -> Value {
+pub fn status(sight: &Sight<'_>, mut usage: impl FnMut(i32) -> Option<Usage>) -> Value {
+    let Sight {
+        snapshot,
+        text,
+        settings,
+        listeners,
+        started,
+        now,
+    } = *sight;
+    let workers = snapshot.generations.iter();
+    let workers: Vec<_> = workers
+        .map(|seen| worker(seen, usage(seen.pid), now))
+        .collect();
     let mut command = vec![settings.program.to_string_lossy()];
     command.extend(
         settings
@@ -24,11 +55,13 @@ pub fn status(snapshot: &Snapshot, settings: &Settings, listeners: &Listeners, n
         "version": env!("CARGO_PKG_VERSION"),
         "command": command,
         "readiness": readiness(&settings.ready),
+        "statusText": text,
+        "uptimeUSec": micros(now.since(started)),
         "serving": snapshot.serving().map(|generation| generation.get()),
         "newest": snapshot.newest.map(|generation| generation.get()),
         "swapping": snapshot.swapping,
         "stopping": snapshot.stopping,
-        "workers": snapshot.generations.iter().map(|seen| worker(seen, now)).collect::<Vec<_>>(),
+        "workers": workers,
         "listeners": listeners.as_slice().iter().map(listener).collect::<Vec<_>>(),
         "lastVerdict": snapshot.last_verdict.as_ref().map(|(at, last)| verdict(last, *at, now)),
         "lastFailure": snapshot.last_failure.as_ref().map(ToString::to_string),
@@ -51,7 +84,7 @@ pub fn holds(wait: &Wait, snapshot: &Snapshot) -> bool {
         && !(wait.serving && (serving.is_none() || snapshot.swapping))
 }
 
-fn worker(seen: &Seen, now: Now) -> Value {
+fn worker(seen: &Seen, usage: Option<Usage>, now: Now) -> Value {
     json!({
         "generation": seen.generation.get(),
         "pid": seen.pid,
@@ -63,8 +96,16 @@ fn worker(seen: &Seen, now: Now) -> Value {
             State::Draining => "draining",
         },
         "ageUSec": micros(now.since(seen.forked)),
+        "stateUSec": seen.since.map(|since| micros(now.since(since))),
         "deadlineUSec": seen.deadline.map(|deadline| micros(deadline.since(now))),
         "status": seen.words,
+        "memory": usage.map(|usage| usage.memory),
+        "memoryOf": usage.map(|usage| match usage.counted {
+            Counted::Cgroup => "cgroup",
+            Counted::Rss => "rss",
+        }),
+        "cpuUSec": usage.map(|usage| micros(usage.cpu)),
+        "processes": usage.map(|usage| usage.processes),
     })
 }
 
@@ -72,6 +113,8 @@ fn listener(listener: &Listener) -> Value {
     json!({
         "key": listener.key,
         "name": listener.name.as_str(),
+        "address": listener.address.to_string(),
+        "kind": kind(&listener.address, listener.kind),
         "fd": listener.target,
         "origin": match listener.origin {
             Origin::Adopted => "adopted",
@@ -79,6 +122,19 @@ fn listener(listener: &Listener) -> Value {
             Origin::Stored => "stored",
         },
     })
+}
+
+/// What people call such a socket.
+const fn kind(address: &Address, kind: SocketKind) -> &'static str {
+    match (address, kind) {
+        (Address::Inet4 { .. } | Address::Inet6 { .. }, SocketKind::Stream) => "tcp",
+        (Address::Inet4 { .. } | Address::Inet6 { .. }, SocketKind::Datagram) => "udp",
+        (_, SocketKind::Stream) => "stream",
+        (_, SocketKind::Datagram) => "datagram",
+        (_, SocketKind::SeqPacket) => "seqpacket",
+        (_, SocketKind::Raw) => "raw",
+        (_, SocketKind::Other(_) | SocketKind::NotASocket) => "other",
+    }
 }
 
 fn verdict(verdict: &Verdict, at: Now, now: Now) -> Value {

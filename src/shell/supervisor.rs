@@ -12,6 +12,7 @@ use super::envdir::Envdir;
 use super::listeners::Listeners;
 use super::log_command::LogCommand;
 use super::manager::Manager;
+use super::resources::Resources;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
@@ -53,6 +54,10 @@ pub struct Supervisor {
     pub(super) herald: Option<Herald>,
     /// Events that wait for the machine.
     pub(super) queue: VecDeque<Event>,
+    /// What the generations use.
+    pub(super) resources: Resources,
+    /// When we began.
+    pub(super) started: Now,
     /// Clients that wait for something to hold.
     pub(super) waits: Vec<(Requester, Wait)>,
     /// Set by the machine's last action.
@@ -136,6 +141,8 @@ impl Supervisor {
             log_command: parts.log_command,
             herald: parts.herald,
             queue: VecDeque::new(),
+            resources: Resources::default(),
+            started: Now::at(clock::now()),
             waits: Vec::new(),
             outcome: None,
             manager_blocked: false,
@@ -195,6 +202,7 @@ impl Supervisor {
             {
                 self.hear(token)?;
             }
+            self.mind_the_door()?;
             self.queue.push_back(Event::Tick);
         }
     }
@@ -205,7 +213,9 @@ impl Supervisor {
         let machine = self.machine.deadline().map(Now::since_start);
         let watchdog = self.watchdog.as_ref().map(Watchdog::due);
         let log_command = self.log_command.as_ref().and_then(LogCommand::due);
-        let due = [machine, watchdog, log_command].into_iter().flatten().min();
+        let door = self.control.as_ref().and_then(Control::due);
+        let due = [machine, watchdog, log_command, door];
+        let due = due.into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))
     }
 
