@@ -43,7 +43,9 @@ fn root_and_the_services_own_user_are_served_and_nobody_else() {
     assert_eq!(refused.status.code(), Some(1), "{refused}");
     assert_eq!(
         refused.stderr.trim_end(),
-        "starterctl: permission denied: only root and the service's own user may ask"
+        format!(
+            "starterctl: permission denied at {socket}: only root and the service's own user may ask"
+        )
     );
     assert!(!app.journal().contains("reload asked for"));
     assert_eq!(reload_as(owner).stdout.trim_end(), "generation 2 serves");
