@@ -16,7 +16,7 @@ pub(crate) fn page(name: &str, command: clap::Command) -> String {
         .after_long_help(None::<&str>);
     let mut built = command.clone();
     built.build();
-    let man = Man::new(command.clone());
+    let man = Man::new(command);
     let mut page = String::from(".\\\" Generated: see tests/manual. Do not edit.\n");
     page.push_str(PREAMBLE);
     // Not clap_mangen's: it writes an empty date as nothing, so that what follows takes its place.

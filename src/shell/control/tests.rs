@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 
 struct House {
     _scratch: crate::os::scratch::Scratch,
-    path: std::path::PathBuf,
+    path: PathBuf,
     epoll: Epoll,
     control: Control,
 }
