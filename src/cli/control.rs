@@ -196,7 +196,7 @@ pub struct Units {
 
     /// Where to listen [may be repeated]
     ///
-    /// PORT is every IPv4 address; ADDRESS:PORT, an IPv6 address in square
+    /// PORT is every IPv4 address; ADDRESS:PORT one, an IPv6 address in square
     /// brackets; with a u before the number UDP; a path; @NAME for an abstract
     /// unix socket.
     #[arg(long, value_name = "ADDRESS", required = true)]

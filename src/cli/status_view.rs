@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::style::{Style, Tone};
+use super::style::{Style, Tone, tied};
 use crate::core::Rough;
 
 /// Where what a label names begins.
@@ -26,17 +26,13 @@ pub fn status(name: &str, status: &Value, now: u64, style: Style) -> String {
     let words = array(status, "command");
     let command: Vec<_> = words.iter().filter_map(Value::as_str).collect();
     view.labelled_and_cut("Command", &command.join(" "));
-    view.labelled(
-        "Supervisor",
-        Tone::Plain,
-        &format!(
-            "pid {}, sd-starter {}, up for {}, --ready {}",
-            status["pid"],
-            text(status, "version"),
-            span(&status["uptimeUSec"]),
-            text(status, "readiness"),
-        ),
-    );
+    let supervisor = [
+        format!("pid {}", status["pid"]),
+        format!("sd-starter {}", text(status, "version")),
+        format!("up for {}", span(&status["uptimeUSec"])),
+        format!("--ready {}", text(status, "readiness")),
+    ];
+    view.listed("Supervisor", &supervisor);
     let workers = array(status, "workers");
     let serves = |worker: &&Value| worker["state"] == "serving";
     for worker in workers.iter().filter(serves) {
@@ -116,6 +112,12 @@ impl View {
         }
     }
 
+    /// Parts with commas between them; a line may end only there.
+    fn listed(&mut self, label: &str, parts: &[String]) {
+        let parts: Vec<_> = parts.iter().map(|part| tied(part)).collect();
+        self.labelled(label, Tone::Plain, &parts.join(", "));
+    }
+
     fn labelled_and_cut(&mut self, label: &str, text: &str) {
         let line = self.style.cut(&format!("{label:>INDENTATION$}: {text}"));
         self.line(&line);
@@ -156,7 +158,7 @@ impl View {
         if let Some(processes) = worker["processes"].as_u64().filter(|many| *many > 1) {
             parts.push(format!("{processes} processes"));
         }
-        self.labelled(label, Tone::Plain, &parts.join(", "));
+        self.listed(label, &parts);
         if let Some(words) = worker["status"].as_str() {
             for line in self.style.wrap(&format!("\"{words}\""), INDENTATION + 2) {
                 let line = self.style.paint(Tone::Faint, &line);

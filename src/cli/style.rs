@@ -31,6 +31,15 @@ pub enum Tone {
 /// A terminal narrower than this is none that we can lay out text for.
 const NARROWEST: usize = 20;
 
+/// Ties two words together: no-break space.
+const TIE: char = '\u{a0}';
+
+/// A text that is not to be torn apart by [`Style::wrap`].
+#[must_use]
+pub fn tied(text: &str) -> String {
+    text.replace(' ', &TIE.to_string())
+}
+
 impl Style {
     /// The style for a stream. `columns` is what its terminal says, if it is one; `variable` looks
     /// up the environment: NO_COLOR (no-color.org), TERM, COLUMNS and the locale's variables count.
@@ -94,11 +103,12 @@ impl Style {
         line.chars().take(room).chain(mark.chars()).collect()
     }
 
-    /// The words of a text on lines that fit behind an indentation.
+    /// The words of a text on lines that fit behind an indentation. A no-break space is shown as a
+    /// blank, and no line ends at it.
     #[must_use]
     pub fn wrap(self, text: &str, indentation: usize) -> Vec<String> {
         let Some(width) = self.width else {
-            return vec![text.to_owned()];
+            return vec![text.replace(TIE, " ")];
         };
         let room = width.saturating_sub(indentation).max(NARROWEST);
         let mut lines = vec![String::new()];
@@ -114,7 +124,7 @@ impl Style {
                 line.push(' ');
                 used += 1;
             }
-            line.push_str(word);
+            line.push_str(&word.replace(TIE, " "));
             used += length;
         }
         lines
@@ -160,6 +170,8 @@ mod tests {
         assert_eq!(style.cut(&"x".repeat(30)), format!("{}…", "x".repeat(23)));
         let lines = style.wrap("one two three four five six", 4);
         assert_eq!(lines, ["one two three four", "five six"]);
+        let text = format!("one two three {}", tied("four five"));
+        assert_eq!(style.wrap(&text, 4), ["one two three", "four five"]);
         assert_eq!(
             Style {
                 width: None,

@@ -69,18 +69,21 @@ fn man_pages_are_up_to_date() {
 
 #[test]
 fn completions_are_up_to_date() {
-    for (name, mut command, _) in programs() {
+    for (name, command, _) in programs() {
         for (shell, file) in [
             (Shell::Bash, format!("completions/bash/{name}")),
             (Shell::Zsh, format!("completions/zsh/_{name}")),
             (Shell::Fish, format!("completions/fish/{name}.fish")),
         ] {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command, name, &mut text);
-            let text = String::from_utf8(text).expect("UTF-8");
-            is_up_to_date(&file, &text);
+            is_up_to_date(&file, &completion(name, &command, shell));
         }
     }
+}
+
+fn completion(name: &str, command: &clap::Command, shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command.clone(), name, &mut text);
+    String::from_utf8(text).expect("UTF-8")
 }
 
 /// The long options of a command and of those below it, with the words that lead there.
@@ -100,24 +103,14 @@ fn options(command: &clap::Command, path: &[String]) -> Vec<(Vec<String>, String
 
 #[test]
 fn every_option_is_in_the_help_the_man_page_and_the_completions() {
-    for (name, mut command, binary) in programs() {
-        command.build();
-        let read = |file: &str| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("packaging")
-                .join(file);
-            std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-        };
-        let man = read(&format!("man/{name}.1")).replace("\\-", "-");
-        let bash = read(&format!("completions/bash/{name}"));
-        let zsh = read(&format!("completions/zsh/_{name}"));
-        let fish = read(&format!("completions/fish/{name}.fish"));
+    for (name, command, binary) in programs() {
+        // Not the committed files, which may be written right now; they are the same texts.
+        let man = pages::page(name, command.clone()).replace("\\-", "-");
+        let [bash, zsh, fish] =
+            [Shell::Bash, Shell::Zsh, Shell::Fish].map(|shell| completion(name, &command, shell));
         let all = options(&command, &[]);
         assert!(all.len() > 10, "{name}: {all:?}");
         for (path, option) in all {
-            if path.first().is_some_and(|word| word == "help") {
-                continue;
-            }
             let help = Command::new(binary).args(&path).arg("--help").output();
             let help = help.expect("it runs").stdout;
             let help = String::from_utf8_lossy(&help);

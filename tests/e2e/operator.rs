@@ -1,0 +1,234 @@
+//! The same state, read in every way that there is, with the shipped units in their sandbox.
+
+use serde_json::Value;
+
+use crate::app::{App, SOON};
+use crate::instance::Client;
+use crate::support::wait;
+
+/// Beside the control socket, where the service may write.
+const STATUS_FILE: &str = "/run/sd-starter/app/status";
+
+/// What may differ between two looks at the same state.
+fn settled(mut status: Value) -> Value {
+    status["uptimeUSec"].take();
+    let mut workers = status["workers"].take();
+    for worker in workers.as_array_mut().expect("a list") {
+        for moving in ["ageUSec", "stateUSec", "deadlineUSec", "memory", "cpuUSec"] {
+            worker[moving].take();
+        }
+    }
+    status["workers"] = workers;
+    // The moment is counted back from now, so it jitters.
+    status["lastVerdict"]["timeUSec"].take();
+    status
+}
+
+#[test]
+fn every_way_to_look_shows_the_same() {
+    let Some(app) = App::started(&format!("--ready notify --status-file {STATUS_FILE}")) else {
+        return;
+    };
+    app.deploy("--ready --text v2");
+    app.reload_well();
+    app.deploy("--exit-at-start 3");
+    assert!(!app.reload().status.success());
+    app.wait_until_drained();
+
+    let text = app.rig.ok(&["starterctl", "status", "app", "--json"]);
+    let by_name: Value = serde_json::from_str(&text).expect("JSON");
+    let socket = app.rig.path("/run/sd-starter/app/control");
+    let raw = Client::connect(&socket).call("GetStatus", serde_json::json!({}));
+    assert_eq!(settled(by_name.clone()), settled(raw["parameters"].clone()));
+
+    wait::for_value(
+        "STATUS",
+        SOON,
+        by_name["statusText"].as_str().expect("a text"),
+        || app.property("StatusText"),
+    );
+    assert_eq!(by_name["pid"].to_string(), app.property("MainPID"));
+    assert_eq!(by_name["serving"], 2);
+    assert_eq!(by_name["listeners"][0]["origin"], "adopted");
+    assert_eq!(by_name["listeners"][0]["name"], "http");
+    assert_eq!(by_name["listeners"][0]["address"], "0.0.0.0:8080");
+    assert_eq!(by_name["lastVerdict"]["verdict"], "failed");
+    let worker = &by_name["workers"][0];
+    assert!(
+        worker["memory"].as_u64() > Some(0),
+        "also in the sandbox: {worker}"
+    );
+
+    let line = format!("{}:{}\n", worker["generation"], worker["pid"]);
+    assert_eq!(app.rig.read(STATUS_FILE), line);
+
+    let list = app.rig.ok(&["starterctl", "list", "--json"]);
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    assert_eq!(settled(list["app"].clone()), settled(by_name.clone()));
+    let table = app.rig.ok(&["starterctl", "list"]);
+    let row = table.lines().nth(1).expect("a row below the head");
+    let words: Vec<_> = row.split_whitespace().take(3).collect();
+    assert_eq!(words, ["app", "serving", "2"]);
+
+    if app.rig.run(&["varlinkctl", "--version"]).status.success() {
+        let address = "/run/sd-starter/app/control";
+        let method = "org.sdstarter.Supervisor.GetStatus";
+        let called = app
+            .rig
+            .ok(&["varlinkctl", "call", "--json=short", address, method, "{}"]);
+        let called: Value = serde_json::from_str(&called).expect("JSON");
+        assert_eq!(settled(called), settled(by_name));
+        app.rig.ok(&["varlinkctl", "info", address]);
+        for interface in ["org.sdstarter.Supervisor", "io.systemd.service"] {
+            let shown = app
+                .rig
+                .ok(&["varlinkctl", "introspect", address, interface]);
+            assert!(shown.contains(&format!("interface {interface}")), "{shown}");
+        }
+    } else {
+        println!("no varlinkctl here: systemd has it since version 255");
+    }
+}
+
+#[test]
+fn only_root_and_the_services_own_user_are_served() {
+    let Some(app) = App::started("--ready notify") else {
+        return;
+    };
+    let pid = app.property("MainPID");
+    let own = app
+        .rig
+        .ok(&["stat", "--format=%u", &format!("/proc/{pid}")]);
+    let own = own.trim();
+    assert_ne!(own, "0", "the unit has DynamicUser=yes");
+    let as_user = |user: &str, words: &[&str]| {
+        let setpriv = [
+            "setpriv",
+            "--clear-groups",
+            "--reuid",
+            user,
+            "--regid",
+            user,
+        ];
+        app.rig.run(&[&setpriv, words].concat())
+    };
+    for words in [&["reload"][..], &["status"], &["stop"]] {
+        let output = as_user("65534", &[&["starterctl"], words, &["app"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {output}");
+        assert!(output.stderr.contains("permission denied"), "{output}");
+    }
+    app.deploy("--ready --text own");
+    let output = as_user(own, &["starterctl", "reload", "app"]);
+    assert_eq!(output.stdout, "generation 2 serves\n", "{output}");
+    app.deploy("--ready --text root");
+    let output = app.rig.run(&["starterctl", "reload", "app"]);
+    assert_eq!(output.stdout, "generation 3 serves\n", "{output}");
+    let listed = as_user("65534", &["starterctl", "list"]);
+    assert!(listed.stderr.contains("app: permission denied"), "{listed}");
+}
+
+#[test]
+fn the_journal_can_be_asked_by_generation_and_explains_itself() {
+    let Some(app) = App::started("--ready notify") else {
+        return;
+    };
+    app.deploy("--ready --text v2");
+    app.reload_well();
+    app.deploy("--exit-at-start 3");
+    assert!(!app.reload().status.success());
+
+    let second = app.rig.journal(&["SD_STARTER_GENERATION=2"]);
+    assert!(
+        second.contains("generation 2 (pid") && second.contains("is ready"),
+        "{second}"
+    );
+    assert!(!second.contains("generation 3"), "{second}");
+    let failed = app
+        .rig
+        .journal(&["SD_STARTER_EVENT=attempt-failed", "--output=json"]);
+    let entry: Value = serde_json::from_str(failed.lines().next().expect("one")).expect("JSON");
+    assert_eq!(entry["SD_STARTER_GENERATION"], "3");
+    let id = entry["MESSAGE_ID"].as_str().expect("an id");
+    assert!(entry["SD_STARTER_WORKER_PID"].is_string());
+
+    let catalog = std::fs::read_to_string("packaging/sd-starter.catalog").expect("we ship it");
+    app.rig.write(
+        "/usr/lib/systemd/catalog/sd-starter.catalog",
+        &catalog,
+        0o644,
+    );
+    app.rig.ok(&["journalctl", "--update-catalog"]);
+    let listed = app.rig.ok(&["journalctl", "--list-catalog", id]);
+    assert!(listed.contains("could not be started"), "{listed}");
+    let explained = app
+        .rig
+        .ok(&["journalctl", "--no-pager", "--catalog", "--unit=app"]);
+    println!("{explained}");
+    assert!(
+        explained.contains("Subject: Generation 3 could not be started"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("systemctl reload app.service"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn units_that_we_make_are_right_and_work() {
+    let Some(app) = App::new("") else { return };
+    let order = [
+        "starterctl",
+        "units",
+        "web",
+        "--listen=9090",
+        "--listen=/run/web.sock",
+        "--install",
+        "--",
+        "/usr/bin/hello",
+        "--ready",
+        "--text",
+        "100%",
+    ];
+    app.rig.ok(&order);
+    let again = app.rig.run(&order);
+    assert_eq!(
+        again.status.code(),
+        Some(1),
+        "nothing is overwritten: {again}"
+    );
+    let units = ["web.socket", "web.service"].map(|unit| format!("/etc/systemd/system/{unit}"));
+    let verified = app.rig.run(&[
+        "systemd-analyze",
+        "--man=no",
+        "--recursive-errors=no",
+        "verify",
+        &units[0],
+        &units[1],
+    ]);
+    let fine = verified.status.success() && verified.stderr.is_empty();
+    assert!(fine, "{verified}");
+    app.rig.ok(&[
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=15",
+        &units[1],
+    ]);
+
+    app.rig.ok(&["systemctl", "daemon-reload"]);
+    app.rig
+        .ok(&["systemctl", "enable", "--now", "web.socket", "web.service"]);
+    let answer = app
+        .rig
+        .tcp(9090)
+        .get("/")
+        .and_then(|answer| answer.version());
+    assert_eq!(answer.expect("an answer"), "100%");
+    app.rig.ok(&["systemctl", "reload", "web"]);
+    let status = app.rig.ok(&["starterctl", "status", "web"]);
+    assert!(status.contains("serving generation 2"), "{status}");
+    assert!(status.contains("/run/web.sock"), "{status}");
+    app.rig
+        .ok(&["starterctl", "stop", "web", "--timeout", "20"]);
+}
