@@ -181,6 +181,41 @@ fn each_generation_has_its_own_lines_in_the_journal() {
     assert!(last.contains("last words"), "{last}");
 }
 
+/// Writes a line whenever it is asked to.
+const TALKER: &str = "trap 'echo still here' USR1; echo here; while :; do sleep 0.1; done";
+
+fn talks(rig: &Rig, lines: usize) {
+    rig.ok(&["pkill", "-USR1", "-f", "^/bin/sh /srv/worker"]);
+    wait::until("a line of generation 1", SOON, || {
+        let said = rig.journal(&["SYSLOG_IDENTIFIER=worker[1]"]);
+        said.matches("still here").count() == lines
+    });
+}
+
+#[test]
+fn a_generations_lines_outlast_a_restart_of_journald() {
+    let Some(rig) = boot("--interval 0.2", TALKER, "") else {
+        return;
+    };
+    talks(&rig, 1);
+    rig.ok(&["systemctl", "restart", "systemd-journald"]);
+    talks(&rig, 2);
+}
+
+#[test]
+fn a_generations_lines_outlast_the_supervisor() {
+    let Some(rig) = boot("--interval 0.2", TALKER, "KillMode=process") else {
+        return;
+    };
+    talks(&rig, 1);
+    let main = rig.property("job", "MainPID");
+    rig.ok(&["kill", "-KILL", &main]);
+    wait::for_value("the service", SOON, "failed", || {
+        rig.property("job", "ActiveState")
+    });
+    talks(&rig, 2);
+}
+
 #[test]
 fn a_start_may_take_longer_than_systemd_would_wait() {
     let script = "sleep 3; systemd-notify --ready 2>/dev/null; while :; do sleep 0.1; done";
