@@ -181,7 +181,10 @@ impl View {
                 [
                     key.to_owned(),
                     name.unwrap_or_default().to_owned(),
-                    [text(listener, "kind"), address.unwrap_or_default()].join(" "),
+                    [text(listener, "kind"), address.unwrap_or_default()]
+                        .join(" ")
+                        .trim_end()
+                        .to_owned(),
                     text(listener, "origin").to_owned(),
                 ]
             })

@@ -91,6 +91,41 @@ fn every_way_to_look_shows_the_same() {
 }
 
 #[test]
+fn a_generation_with_a_cgroup_is_counted_by_it() {
+    let Some(app) = App::new("--ready notify") else {
+        return;
+    };
+    let delegate = std::fs::read_to_string("systemd/delegate.conf").expect("we ship it");
+    app.rig.drop_in("app.service", &delegate);
+    app.rig.ok(&["systemctl", "start", "app"]);
+    let text = app.rig.ok(&["starterctl", "status", "app", "--json"]);
+    let status: Value = serde_json::from_str(&text).expect("JSON");
+    let worker = &status["workers"][0];
+    let main = app.property("MainPID");
+    let cgroup = |pid: &str| app.rig.ok(&["cat", &format!("/proc/{pid}/cgroup")]);
+    assert_ne!(
+        cgroup(&worker["pid"].to_string()),
+        cgroup(&main),
+        "one of its own"
+    );
+    println!("{worker}");
+    assert!(worker["memory"].as_u64() > Some(0), "{worker}");
+    assert!(
+        worker["cpuUSec"].as_u64() > Some(0),
+        "exact to the microsecond: {worker}"
+    );
+    assert_eq!(worker["processes"], 1);
+    // On a machine where the memory controller is cgroup v1's the kernel does not do the sum.
+    let unit = "/sys/fs/cgroup/system.slice/app.service/cgroup.controllers";
+    let kernel = app
+        .rig
+        .read(unit)
+        .split_whitespace()
+        .any(|name| name == "memory");
+    assert_eq!(worker["memoryOf"], if kernel { "cgroup" } else { "rss" });
+}
+
+#[test]
 fn only_root_and_the_services_own_user_are_served() {
     let Some(app) = App::started("--ready notify") else {
         return;

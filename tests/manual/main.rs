@@ -193,3 +193,14 @@ fn every_message_id_is_in_the_catalog_and_nothing_else() {
     }
     assert_eq!(described, ids);
 }
+
+#[test]
+fn every_message_id_belongs_to_an_event_that_there_is() {
+    let voice = include_str!("../../src/shell/voice.rs");
+    for (event, _) in MESSAGE_IDS {
+        assert!(
+            voice.contains(&format!("\"{event}\"")),
+            "nobody says {event}"
+        );
+    }
+}
