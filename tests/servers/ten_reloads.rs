@@ -64,6 +64,12 @@ impl Server {
         self
     }
 
+    /// So few connections that there are moments without any.
+    pub(crate) fn with_gaps(mut self) -> Self {
+        self.plan.new_per_second = 10;
+        self
+    }
+
     /// Also clients that keep their connection: for servers that announce its end.
     pub(crate) fn with_keep_alive(mut self) -> Self {
         self.plan.keep_alive = 4;
