@@ -22,6 +22,7 @@ fn a_killed_supervisor_comes_back_over_what_it_left_behind() {
     let before = left();
     assert!(before >= 2, "the control socket and one to notify");
     for restart in ["1", "2"] {
+        let killed = app.property("MainPID");
         app.rig.ok(&[
             "systemctl",
             "kill",
@@ -29,7 +30,13 @@ fn a_killed_supervisor_comes_back_over_what_it_left_behind() {
             "--signal=KILL",
             "app",
         ]);
-        // Asked while nobody is there: systemd's socket keeps it.
+        // A worker outlives the supervisor by a moment, until systemd kills it too: what it takes in
+        // then is cut, as the README says.
+        wait::until("the end of the old worker", SOON, || {
+            let main = app.property("MainPID");
+            app.property("SubState") == "auto-restart" || (main != killed && main != "0")
+        });
+        // Asked while nobody is there, as a rule: systemd's socket keeps it.
         let answer = app
             .target()
             .get("/report")
