@@ -11,6 +11,9 @@ use crate::support::wait;
 const APART: Duration = Duration::from_millis(100);
 /// What the worker needs to boot.
 const BOOT: Duration = Duration::from_millis(700);
+/// The worker's clock starts in its `main`, the supervisor's once it is scheduled again after the
+/// fork: on a machine with more to do than processors that is the later of the two.
+const FORK: Duration = Duration::from_millis(200);
 /// Of `--interval 1`.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// If an old generation left before the new one had booted, clients would wait about 600 ms.
@@ -45,7 +48,7 @@ fn two_reloads_100_ms_apart_end_with_what_was_deployed_before_the_second() {
     );
     for (generation, after) in ready_after(&app) {
         assert!(
-            generation == 1 || after >= BOOT,
+            generation == 1 || after + FORK >= BOOT,
             "generation {generation} was believed after {after:?}"
         );
     }
