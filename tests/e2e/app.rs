@@ -83,8 +83,13 @@ impl App {
         swap.expect("/srv/app is writable");
     }
 
-    /// `systemctl reload app`.
+    /// `systemctl reload app`, once it is started: a socket may be served before systemd has read
+    /// READY=1, and until then a reload is merged into the start (systemd's `job_type_collapse`).
+    #[track_caller]
     pub(crate) fn reload(&self) -> Output {
+        wait::until("the start to be over", SOON, || {
+            self.property("ActiveState") != "activating"
+        });
         self.rig.run(&["systemctl", "reload", "app"])
     }
 
