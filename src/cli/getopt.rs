@@ -130,10 +130,11 @@ fn find<'a>(known: &'a [Known], name: &str) -> Result<Option<&'a Known>, Refusal
         let beginning = option.name.get(..name.len());
         !name.is_empty() && beginning.is_some_and(|text| text.eq_ignore_ascii_case(name))
     };
-    let meant: Vec<&Known> = known.iter().filter(begins).collect();
-    if let Some(whole) = meant.iter().find(|option| option.name.len() == name.len()) {
+    let is_whole = |option: &&Known| option.name.eq_ignore_ascii_case(name);
+    if let Some(whole) = known.iter().find(is_whole) {
         return Ok(Some(whole));
     }
+    let meant: Vec<&Known> = known.iter().filter(begins).collect();
     let is_original = |option: &&&Known| ORIGINAL.contains(&option.name.as_str());
     let originals: Vec<&Known> = meant.iter().filter(is_original).copied().collect();
     match (meant.as_slice(), originals.as_slice()) {

@@ -65,10 +65,10 @@ pub fn parse(
     let name = program_name(&argv.next().unwrap_or_default());
     let mut command = command(name);
     let arguments = getopt::normalize(&mut command, argv)?;
-    let matches = command
+    let mut matches = command
         .no_binary_name(true)
         .try_get_matches_from(arguments)?;
-    let arguments = Arguments::from_arg_matches(&matches)?;
+    let arguments = Arguments::from_arg_matches_mut(&mut matches)?;
     settings::invocation(arguments, name, &Environment(environment))
 }
 
