@@ -37,7 +37,7 @@ pub struct Plan<'a> {
     /// Makes it the leader of a session and a process group of its own, so that it
     /// can be killed with its children ([`process::kill_group`]).
     pub new_session: bool,
-    /// Which socket goes to which number. No number may be a source of another entry.
+    /// Which socket goes to which number, one after the other ([`collision`]).
     pub sockets: &'a [(BorrowedFd<'a>, RawFd)],
     /// Where to run; ours when there is none.
     pub directory: Option<&'a CStr>,
@@ -137,18 +137,43 @@ fn abandon(pid: i32) {
     let _ = super::retry(|| nix::sys::wait::waitpid(pid, None));
 }
 
-/// The first number that cannot be placed: it is asked for twice, or putting
-/// something there would overwrite the source of another entry. Without a
-/// collision the entries can be placed one after the other in any order.
+/// A number that cannot be placed: it is asked for twice, or putting something there
+/// would overwrite the source of a later entry. Without a collision the entries can be
+/// placed one after the other in their order.
 pub fn collision(sockets: impl Iterator<Item = (RawFd, RawFd)> + Clone) -> Option<RawFd> {
-    let all = sockets.enumerate();
-    for (index, (_, target)) in all.clone() {
-        let mut others = all.clone().filter(|(other, _)| *other != index);
-        if others.any(|(_, (source, other))| source == target || other == target) {
-            return Some(target);
-        }
+    let targets = sockets.clone().map(|(_, target)| target);
+    let places = Places::new(targets);
+    let overwritten = |(index, (source, _))| places.at(source).is_some_and(|at| at < index);
+    let mut sources = sockets.enumerate();
+    let lost = sources.find(|(index, entry)| overwritten((*index, *entry)));
+    places.twice().or(lost.map(|(_, (source, _))| source))
+}
+
+/// Who stands where, to be looked up by number: there may be thousands.
+#[derive(Clone, Debug)]
+pub struct Places(Vec<(RawFd, usize)>);
+
+impl Places {
+    /// Numbers, each with its position in this list.
+    pub fn new(numbers: impl Iterator<Item = RawFd>) -> Self {
+        let mut places: Vec<_> = numbers.zip(0..).collect();
+        places.sort_unstable();
+        Self(places)
     }
-    None
+
+    /// The position of a number.
+    #[must_use]
+    pub fn at(&self, number: RawFd) -> Option<usize> {
+        let found = self.0.binary_search_by_key(&number, |(number, _)| *number);
+        found.ok().map(|found| self.0[found].1)
+    }
+
+    /// A number that is there twice.
+    fn twice(&self) -> Option<RawFd> {
+        let mut pairs = self.0.windows(2);
+        let pair = pairs.find(|pair| pair[0].0 == pair[1].0);
+        pair.map(|pair| pair[0].0)
+    }
 }
 
 #[cfg(test)]

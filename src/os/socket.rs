@@ -173,7 +173,9 @@ fn bound(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     bind(&socket, &address)?;
     // Afterwards it harms nobody, and workers find what they find under start_server: servers that
     // bind a socket of their own for each peer on this port need it.
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if kind != SocketType::STREAM {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
     Ok(socket)
 }
 

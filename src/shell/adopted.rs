@@ -93,7 +93,8 @@ pub fn facts(fd: BorrowedFd<'_>) -> std::io::Result<Facts> {
     })
 }
 
-fn address(name: LocalName) -> Address {
+/// A name in the words of the protocol room.
+pub(super) fn address(name: LocalName) -> Address {
     match name {
         LocalName::V4(name) => Address::Inet4 {
             ip: *name.ip(),

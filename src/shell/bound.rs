@@ -1,12 +1,14 @@
 //! Sockets that we bind ourselves, for `--port` and `--path`.
 
+use super::adopted::{self, Facts};
 use super::listen_failure::ListenFailure;
-use crate::os::socket;
+use crate::os::socket::{self, LocalName};
 use crate::os::socket_file::{SocketFile, listen_unix};
+use crate::protocol::address::SocketKind;
 use crate::protocol::port::PortSpec;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -67,6 +69,32 @@ pub fn port(
     })
 }
 
+/// What the socket of a `--port` is: we have made it, and need not ask for more than the number
+/// that the kernel has chosen for a 0.
+///
+/// # Errors
+/// As getsockname(2).
+pub fn facts(spec: &PortSpec, wanted: SocketAddr, fd: &OwnedFd) -> io::Result<Facts> {
+    let name = match wanted {
+        _ if wanted.port() == 0 => return adopted::facts(fd.as_fd()),
+        SocketAddr::V4(address) => LocalName::V4(address),
+        SocketAddr::V6(address) => LocalName::V6 {
+            address,
+            v6only: true,
+        },
+    };
+    Ok(Facts {
+        address: adopted::address(name),
+        kind: if spec.udp {
+            SocketKind::Datagram
+        } else {
+            SocketKind::Stream
+        },
+        accepting: (!spec.udp).then_some(true),
+        cookie: None,
+    })
+}
+
 /// Whether a socket stands at the path already: one that is stale will be replaced.
 #[must_use]
 pub fn is_socket(path: &Path) -> bool {
@@ -123,6 +151,29 @@ mod tests {
         let start = "cannot resolve host foo.invalid in --port foo.invalid:80: ";
         assert!(failure.starts_with(start), "{failure}");
         assert!(!failure.contains("failed to lookup"), "{failure}");
+    }
+
+    #[test]
+    fn what_we_made_is_what_the_kernel_says() {
+        let free = |host: &str| {
+            let socket = std::net::UdpSocket::bind((host, 0)).unwrap();
+            socket.local_addr().unwrap().port()
+        };
+        for (host, udp) in [
+            ("127.0.0.1", ""),
+            ("127.0.0.1", "u"),
+            ("::1", ""),
+            ("::1", "u"),
+        ] {
+            let spec = parse(&format!("[{host}]:{udp}{}", free(host))).unwrap();
+            let address = resolve(&spec).unwrap();
+            let fd = port(&spec, address, None).unwrap();
+            let asked = Facts {
+                cookie: None,
+                ..adopted::facts(fd.as_fd()).unwrap()
+            };
+            assert_eq!(facts(&spec, address, &fd).unwrap(), asked);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::bound;
 use super::listen_failure::ListenFailure;
 use super::placement::{self, Clash};
 use super::settings::{ListenKey, Ready, Settings};
+use crate::os::child::Places;
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::address::{self, Address, SocketKind};
@@ -130,20 +131,31 @@ impl Listeners {
     fn fill(&mut self, given: Vec<Inherited>, wanted: &Wanted<'_>) -> Result<(), ListenFailure> {
         self.adopt(given)?;
         let adopted = self.all.len();
+        let mut claimed = vec![false; adopted];
         let mut named = Vec::new();
         for spec in wanted.ports {
             let address = bound::resolve(spec)?;
-            let index = match claim::port(&self.all[..adopted], &named, address, spec.udp) {
-                Some(index) => index,
-                None => self.push(bound::port(spec, address, wanted.backlog)?)?,
+            let index = match claim::port(&self.all[..adopted], &claimed, address, spec.udp) {
+                Some(index) => {
+                    claimed[index] = true;
+                    index
+                }
+                None => {
+                    let fd = bound::port(spec, address, wanted.backlog)?;
+                    let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
+                    self.push(fd, facts)
+                }
             };
             self.call(index, Some(spec.key.clone()));
             self.all[index].pin = spec.pin;
             named.push(index);
         }
         for path in wanted.paths {
-            let index = match claim::path(&self.all[..adopted], &named, path) {
-                Some(index) => index,
+            let index = match claim::path(&self.all[..adopted], &claimed, path) {
+                Some(index) => {
+                    claimed[index] = true;
+                    index
+                }
                 None => {
                     let was_there = bound::is_socket(path);
                     let (fd, file) = bound::path(path, wanted.backlog, wanted.path_mode)?;
@@ -152,7 +164,8 @@ impl Listeners {
                         let path = path.clone();
                         self.warnings.push(Warning::Replaced { path });
                     }
-                    self.push(fd)?
+                    let facts = adopted::facts(fd.as_fd()).map_err(ListenFailure::Move)?;
+                    self.push(fd, facts)
                 }
             };
             self.call(index, address::path_key(path.as_os_str().as_bytes()));
@@ -161,7 +174,7 @@ impl Listeners {
         self.override_keys(wanted.keys);
         self.place(wanted.reserved)?;
         // What the command line does not name comes first, in the order of LISTEN_FDS.
-        let unnamed = (0..adopted).filter(|index| !named.contains(index));
+        let unnamed = (0..adopted).filter(|index| !claimed[*index]);
         let order: Vec<_> = unnamed.chain(named.iter().copied()).collect();
         self.name_ports(&order);
         Ok(())
@@ -184,11 +197,10 @@ impl Listeners {
     }
 
     /// Adds a socket that we bound, and answers its index.
-    fn push(&mut self, fd: OwnedFd) -> Result<usize, ListenFailure> {
-        let facts = adopted::facts(fd.as_fd()).map_err(ListenFailure::Move)?;
+    fn push(&mut self, fd: OwnedFd, facts: Facts) -> usize {
         let bound = listener(None, Name::unknown(), fd, Origin::Bound, facts);
         self.all.push(bound);
-        Ok(self.all.len() - 1)
+        self.all.len() - 1
     }
 
     /// Gives a listener the key that the user wrote; one that we bound is called so
@@ -222,15 +234,20 @@ impl Listeners {
     fn place(&mut self, reserved: Option<RawFd>) -> Result<(), ListenFailure> {
         let pins: Vec<_> = self.all.iter().map(|listener| listener.pin).collect();
         let places = placement::place(&pins, reserved).map_err(|clash| self.explain(clash))?;
-        self.names = placement::run(&places)
+        let numbers = Places::new(places.iter().copied());
+        self.names = placement::run(&numbers)
             .into_iter()
             .map(|index| self.all[index].name.clone())
             .collect();
-        let taken = |fd| places.contains(&fd) || reserved == Some(fd);
-        for (mut listener, target) in std::mem::take(&mut self.all).into_iter().zip(&places) {
+        let placed = places.into_iter().enumerate();
+        for (mut listener, (index, target)) in std::mem::take(&mut self.all).into_iter().zip(placed)
+        {
+            // Only those whose number is overwritten before it is their turn: a row of sockets that
+            // were opened one after the other stays where it is.
+            let taken = |fd| numbers.at(fd).is_some_and(|at| at < index) || reserved == Some(fd);
             let moved = fd::move_out_of_the_way(listener.fd, taken);
             listener.fd = moved.map_err(ListenFailure::Move)?;
-            listener.target = *target;
+            listener.target = target;
             self.all.push(listener);
         }
         Ok(())
@@ -263,7 +280,9 @@ impl Listeners {
     }
 
     fn name_ports(&mut self, order: &[usize]) {
-        for listener in order.iter().map(|index| &self.all[*index]) {
+        let mut seen = BTreeSet::new();
+        for index in order {
+            let listener = &self.all[*index];
             let Some(key) = &listener.key else {
                 self.warnings.push(Warning::NoKey {
                     name: listener.name.clone(),
@@ -271,7 +290,7 @@ impl Listeners {
                 });
                 continue;
             };
-            if self.ports.iter().any(|(other, _)| other == key) {
+            if !seen.insert(key.as_str()) {
                 self.warnings.push(Warning::SharedKey { key: key.clone() });
             }
             let is_ipv6 = matches!(listener.address, Address::Inet6 { v6only: false, .. });

@@ -7,6 +7,7 @@
 //! pin is in it, and a pinned one is where it happens to continue the run, because
 //! then it is a listening socket at that number and to leave it out would be a lie.
 
+use crate::os::child::Places;
 use crate::protocol::listen_fds::FIRST_FD;
 use std::collections::BTreeSet;
 use std::os::fd::RawFd;
@@ -68,9 +69,8 @@ pub fn place(pins: &[Option<RawFd>], reserved: Option<RawFd>) -> Result<Vec<RawF
 }
 
 /// The indices of the sockets that `LISTEN_FDS` counts, in the order of its numbers.
-pub fn run(places: &[RawFd]) -> Vec<usize> {
-    let at = |fd| places.iter().position(|place| *place == fd);
-    (FIRST_FD..).map_while(at).collect()
+pub fn run(places: &Places) -> Vec<usize> {
+    (FIRST_FD..).map_while(|fd| places.at(fd)).collect()
 }
 
 fn pinned(pins: &[Option<RawFd>]) -> impl Iterator<Item = (usize, RawFd)> + '_ {
@@ -81,6 +81,11 @@ fn pinned(pins: &[Option<RawFd>]) -> impl Iterator<Item = (usize, RawFd)> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run(places: &[RawFd]) -> Vec<usize> {
+        super::run(&Places::new(places.iter().copied()))
+    }
+
     use proptest::prelude::*;
 
     #[test]

@@ -11,10 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The adopted socket for a `--port`: the one at its address, else a dual-stack one
-/// that covers it.
+/// that covers it; `claimed` says of each whether it is somebody's already.
 pub(super) fn port(
     adopted: &[Listener],
-    claimed: &[usize],
+    claimed: &[bool],
     wanted: SocketAddr,
     udp: bool,
 ) -> Option<usize> {
@@ -24,9 +24,8 @@ pub(super) fn port(
         SocketKind::Stream
     };
     // Port 0 asks for a new socket, whatever there is.
-    let fits = |index: &usize| {
-        wanted.port() != 0 && adopted[*index].kind == kind && !claimed.contains(index)
-    };
+    let fits =
+        |index: &usize| wanted.port() != 0 && adopted[*index].kind == kind && !claimed[*index];
     let mut fitting = (0..adopted.len()).filter(fits);
     let exact = |index: &usize| is_at(&adopted[*index].address, wanted);
     let covering = |index: &usize| covers(&adopted[*index].address, wanted);
@@ -37,8 +36,8 @@ pub(super) fn port(
 }
 
 /// The adopted socket for a `--path`.
-pub(super) fn path(adopted: &[Listener], claimed: &[usize], wanted: &Path) -> Option<usize> {
-    let mut free = (0..adopted.len()).filter(|index| !claimed.contains(index));
+pub(super) fn path(adopted: &[Listener], claimed: &[bool], wanted: &Path) -> Option<usize> {
+    let mut free = (0..adopted.len()).filter(|index| !claimed[*index]);
     free.find(|index| match &adopted[*index] {
         Listener {
             address: Address::UnixPath(path),
