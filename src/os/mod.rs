@@ -15,6 +15,7 @@
 //! | [`datagram`] | notify datagrams, with descriptors and credentials |
 //! | [`epoll`] | waiting for all of the above |
 //! | [`clock`] | the one clock |
+//! | [`memory`] | giving back what is not needed any more |
 //! | [`reason`] | why a call failed, in words |
 //!
 //! Two habits hold everywhere. A result of -1 becomes an error in one place,
@@ -28,6 +29,7 @@ pub mod daemon;
 pub mod datagram;
 pub mod epoll;
 pub mod fd;
+pub mod memory;
 pub mod outcome;
 pub mod process;
 pub mod reason;

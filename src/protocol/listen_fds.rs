@@ -5,6 +5,7 @@
 //! `LISTEN_PIDFDID` names that process by the inode of its pidfd as well.
 //! `LISTEN_FDNAMES` may be missing; names may repeat, the order is identity.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The first descriptor of the protocol, SD_LISTEN_FDS_START.
@@ -16,7 +17,7 @@ const MAX_SOCKETS: usize = 16384;
 /// The name of a descriptor, as `FileDescriptorName=` and `FDNAME=` take it:
 /// at most 255 characters of printable ASCII, no colon.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(String);
+pub struct Name(Cow<'static, str>);
 
 impl Name {
     /// The longest name, FDNAME_MAX.
@@ -25,17 +26,18 @@ impl Name {
     /// The name, if it is one.
     pub fn new(text: &str) -> Option<Name> {
         let is_fit = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
-        (text.len() <= Name::MAX_LENGTH && text.bytes().all(is_fit)).then(|| Name(text.to_owned()))
+        (text.len() <= Name::MAX_LENGTH && text.bytes().all(is_fit))
+            .then(|| Name(text.to_owned().into()))
     }
 
     /// What a descriptor is called that nobody named.
     pub fn unknown() -> Name {
-        Name("unknown".to_owned())
+        Name("unknown".into())
     }
 
     /// What a stored descriptor is called that nobody named (sd_pid_notify_with_fds(3)).
     pub fn stored() -> Name {
-        Name("stored".to_owned())
+        Name("stored".into())
     }
 
     /// The name as text.

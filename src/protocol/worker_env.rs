@@ -7,7 +7,7 @@ use super::generation::Generation;
 use super::listen_fds::{self, Name};
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Variables that systemd addressed to the supervisor, see systemd.exec(5):
 /// with them a worker would speak to PID 1 in our name, or claim our sockets.
@@ -108,7 +108,7 @@ impl Variable {
 pub fn build(
     base: &[(OsString, OsString)],
     extra: &[Variable],
-    ports: &[(String, i32)],
+    ports: &[(&str, i32)],
     listen_names: &[Name],
     generation: Generation,
     notify_socket: Option<&OsStr>,
@@ -129,23 +129,18 @@ pub fn build(
             set(variable.clone());
         }
     }
-    let mut set_own = |name: &str, value: &[u8]| {
+    let mut set_own = |name: &str, value: String| {
         Variable::new(name, value).ok().map(&mut set);
     };
-    set_own("SERVER_STARTER_PORT", render_ports(ports).as_bytes());
-    set_own(
-        "SERVER_STARTER_GENERATION",
-        generation.to_string().as_bytes(),
-    );
+    set_own("SERVER_STARTER_PORT", render_ports(ports));
+    set_own("SERVER_STARTER_GENERATION", generation.to_string());
     if !listen_names.is_empty() {
-        set_own("LISTEN_FDS", listen_names.len().to_string().as_bytes());
-        set_own(
-            "LISTEN_FDNAMES",
-            listen_fds::render_names(listen_names).as_bytes(),
-        );
+        set_own("LISTEN_FDS", listen_names.len().to_string());
+        set_own("LISTEN_FDNAMES", listen_fds::render_names(listen_names));
     }
     if let Some(address) = notify_socket {
-        set_own("NOTIFY_SOCKET", address.as_encoded_bytes());
+        let address = Variable::new("NOTIFY_SOCKET", address.as_encoded_bytes());
+        address.ok().map(&mut set);
     }
     block.into_iter().filter_map(entry).collect()
 }
@@ -165,12 +160,15 @@ pub fn without_ours(base: &[(OsString, OsString)]) -> Vec<CString> {
 /// The value of `SERVER_STARTER_PORT`: `key=fd` joined with `;`.
 ///
 /// A key that the list cannot carry is left out, for it would hide others.
-pub fn render_ports(ports: &[(String, i32)]) -> String {
-    let entries = ports
-        .iter()
-        .filter(|(key, _)| !key.contains([';', '=', '\0']))
-        .map(|(key, fd)| format!("{key}={fd}"));
-    entries.collect::<Vec<_>>().join(";")
+pub fn render_ports(ports: &[(&str, i32)]) -> String {
+    let mut list = String::new();
+    for (key, fd) in ports {
+        if !key.bytes().any(|byte| matches!(byte, b';' | b'=' | 0)) {
+            let separator = if list.is_empty() { "" } else { ";" };
+            let _ = write!(list, "{separator}{key}={fd}");
+        }
+    }
+    list
 }
 
 fn is_ours_alone(name: &[u8]) -> bool {
@@ -203,7 +201,7 @@ mod tests {
     #[test]
     fn a_worker_hears_of_its_sockets_in_both_tongues() {
         let names = [Name::new("web").expect("good"), Name::unknown()];
-        let ports = [("80".to_owned(), 3), ("[::1]:443".to_owned(), 4)];
+        let ports = [("80", 3), ("[::1]:443", 4)];
         let notify = Some(OsStr::new("/run/x/notify.2"));
         let generation = Generation::FIRST.next();
         let block = build(
@@ -294,6 +292,7 @@ mod tests {
         ) {
             let base: Vec<(OsString, OsString)> =
                 given.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let ports: Vec<_> = ports.iter().map(|(key, fd)| (key.as_str(), *fd)).collect();
             let block = build(&base, &[], &ports, &[], Generation::FIRST, None);
             let names: Vec<&[u8]> = block
                 .iter()

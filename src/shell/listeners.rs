@@ -81,8 +81,10 @@ pub struct Wanted<'a> {
 #[derive(Debug, Default)]
 pub struct Listeners {
     all: Vec<Listener>,
-    ports: Vec<(String, RawFd)>,
-    names: Vec<Name>,
+    /// Those with a key, in the order of `SERVER_STARTER_PORT`.
+    keyed: Vec<usize>,
+    /// Those that `LISTEN_FDS` counts, in the order of its numbers.
+    run: Vec<usize>,
     files: Vec<SocketFile>,
     warnings: Vec<Warning>,
 }
@@ -235,10 +237,7 @@ impl Listeners {
         let pins: Vec<_> = self.all.iter().map(|listener| listener.pin).collect();
         let places = placement::place(&pins, reserved).map_err(|clash| self.explain(clash))?;
         let numbers = Places::new(places.iter().copied());
-        self.names = placement::run(&numbers)
-            .into_iter()
-            .map(|index| self.all[index].name.clone())
-            .collect();
+        self.run = placement::run(&numbers);
         let placed = places.into_iter().enumerate();
         for (mut listener, (index, target)) in std::mem::take(&mut self.all).into_iter().zip(placed)
         {
@@ -297,7 +296,7 @@ impl Listeners {
             if is_ipv6 && !key.contains(['[', '/']) {
                 self.warnings.push(Warning::DualStack { key: key.clone() });
             }
-            self.ports.push((key.clone(), listener.target));
+            self.keyed.push(*index);
         }
     }
 
@@ -316,14 +315,17 @@ impl Listeners {
 
     /// Key and number of each that has a key, in the order of `SERVER_STARTER_PORT`.
     #[must_use]
-    pub fn ports(&self) -> &[(String, RawFd)] {
-        &self.ports
+    pub fn ports(&self) -> Vec<(&str, RawFd)> {
+        let keyed = self.keyed.iter().map(|index| &self.all[*index]);
+        keyed
+            .filter_map(|listener| Some((listener.key.as_deref()?, listener.target)))
+            .collect()
     }
 
     /// The names of those from number 3 on, as many as `LISTEN_FDS` counts.
     #[must_use]
-    pub fn names(&self) -> &[Name] {
-        &self.names
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Name> {
+        self.run.iter().map(|index| &self.all[*index].name)
     }
 
     /// What is worth a line in the log.

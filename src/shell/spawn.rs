@@ -135,7 +135,7 @@ impl Spawner {
         let env = worker_env::build(
             &self.environment,
             &extra,
-            listeners.ports(),
+            &listeners.ports(),
             &handover.names,
             birth.generation,
             birth.notify_socket,

@@ -52,7 +52,7 @@ impl Environment {
 /// # Errors
 /// When the pid file, the listeners, the control socket or the loop's own descriptors cannot be
 /// had; nothing is left bound or running then.
-pub fn supervise(settings: Settings, environment: Environment) -> Result<Outcome, Failure> {
+pub fn supervise(mut settings: Settings, environment: Environment) -> Result<Outcome, Failure> {
     let voice = Voice::of(settings.name);
     fd::ensure_standard().map_err(system("opening /dev/null"))?;
     let prefix = match voice {
@@ -87,6 +87,8 @@ pub fn supervise(settings: Settings, environment: Environment) -> Result<Outcome
         pidfdid: environment.text("LISTEN_PIDFDID"),
     };
     let listeners = Listeners::gather(&settings, &listen_env)?;
+    // They are sockets by now, and there may be thousands.
+    settings.ports = Vec::new();
     // After adoption, which refuses what is close-on-exec already: that is ours, not inherited.
     fd::close_on_exec_from(fd::FIRST).map_err(system("looking at inherited descriptors"))?;
     let advice = advice(&settings, &listeners);

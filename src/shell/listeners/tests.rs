@@ -62,11 +62,7 @@ fn dual_stack() -> (OwnedFd, u16) {
 }
 
 fn keys(listeners: &Listeners) -> Vec<&str> {
-    listeners
-        .ports()
-        .iter()
-        .map(|(key, _)| key.as_str())
-        .collect()
+    listeners.ports().iter().map(|(key, _)| *key).collect()
 }
 
 #[test]
@@ -77,8 +73,8 @@ fn an_adopted_socket_is_used_and_not_bound_twice() {
     let only = listeners.as_slice().iter().next().unwrap();
     assert_eq!(listeners.as_slice().len(), 1);
     assert_eq!((only.origin, only.target), (Origin::Adopted, 9));
-    assert_eq!(listeners.ports(), [(text, 9)]);
-    assert!(listeners.names().is_empty());
+    assert_eq!(listeners.ports(), [(text.as_str(), 9)]);
+    assert_eq!(listeners.names().len(), 0);
     TcpStream::connect(address).unwrap();
 }
 
@@ -87,7 +83,7 @@ fn a_bare_port_is_served_by_a_dual_stack_socket() {
     let (fd, port) = dual_stack();
     let key = port.to_string();
     let listeners = gather(vec![inherited("web", fd)], &[&key]).unwrap();
-    assert_eq!(listeners.ports(), [(key.clone(), 3)]);
+    assert_eq!(listeners.ports(), [(key.as_str(), 3)]);
     assert_eq!(listeners.warnings(), [Warning::DualStack { key }]);
 }
 
@@ -95,7 +91,7 @@ fn a_bare_port_is_served_by_a_dual_stack_socket() {
 fn an_adopted_socket_that_nobody_named_has_the_key_of_start_server() {
     let (fd, port) = dual_stack();
     let listeners = gather(vec![inherited("web", fd)], &[]).unwrap();
-    assert_eq!(listeners.ports(), [(format!("[::]:{port}"), 3)]);
+    assert_eq!(listeners.ports(), [(format!("[::]:{port}").as_str(), 3)]);
 }
 
 #[test]
@@ -108,7 +104,7 @@ fn udp_and_tcp_on_one_number_are_two_sockets() {
     );
     let given = vec![inherited("udp", udp), inherited("tcp", tcp)];
     let listeners = gather(given, &[&text, &datagram]).unwrap();
-    assert_eq!(listeners.ports(), [(text.clone(), 4), (text.clone(), 3)]);
+    assert_eq!(listeners.ports(), [(text.as_str(), 4), (text.as_str(), 3)]);
     assert_eq!(listeners.warnings(), [Warning::SharedKey { key: text }]);
 }
 
@@ -130,7 +126,7 @@ fn the_order_is_unnamed_then_ports_then_paths() {
     );
     let targets: Vec<_> = listeners.ports().iter().map(|(_, fd)| *fd).collect();
     assert_eq!(targets, [4, 5, 3, 6]);
-    let names: Vec<_> = listeners.names().iter().map(Name::as_str).collect();
+    let names: Vec<_> = listeners.names().map(Name::as_str).collect();
     assert_eq!(names, ["n", "u", "unknown", path_text]);
     UnixStream::connect(&path).unwrap();
     assert!(listeners.remove_files().is_empty());

@@ -33,18 +33,19 @@ impl Handover {
             .map(|listener| (listener.target, &listener.name))
             .collect();
         let stored: Vec<_> = stored.iter().map(|(name, _)| *name).collect();
-        Self::continue_run(listeners.names(), &pinned, &stored, reserved)
+        let run = listeners.names().cloned().collect();
+        Self::continue_run(run, &pinned, &stored, reserved)
     }
 
     fn continue_run(
-        run: &[Name],
+        run: Vec<Name>,
         pinned: &[(RawFd, &Name)],
         stored: &[&Name],
         reserved: Option<RawFd>,
     ) -> Self {
-        let (mut places, mut names) = (Vec::new(), run.to_vec());
+        let (mut places, mut names) = (Vec::new(), run);
         let mut stored = stored.iter();
-        for number in (FIRST_FD..).skip(run.len()) {
+        for number in (FIRST_FD..).skip(names.len()) {
             let name = match pinned.iter().find(|(target, _)| *target == number) {
                 _ if reserved == Some(number) => None,
                 Some((_, name)) => Some(*name),
@@ -94,7 +95,7 @@ mod tests {
         let pinned: Vec<_> = pinned.iter().map(|(fd, text)| (*fd, name(text))).collect();
         let pinned: Vec<_> = pinned.iter().map(|(fd, name)| (*fd, name)).collect();
         let stored = [name("s"), name("t")];
-        let handover = Handover::continue_run(&run, &pinned, &[&stored[0], &stored[1]], reserved);
+        let handover = Handover::continue_run(run, &pinned, &[&stored[0], &stored[1]], reserved);
         let names: Vec<_> = handover.names.iter().map(Name::as_str).collect();
         (handover.places, names.join(":"))
     }
