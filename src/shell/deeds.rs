@@ -13,6 +13,7 @@ use super::token::Token;
 use super::workers::News;
 use crate::core::{Action, Event, Note};
 use crate::os::epoll::Interest;
+use crate::os::memory;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
@@ -92,6 +93,8 @@ impl Supervisor {
                 self.workers
                     .take_in(generation, child, mailbox, &self.epoll)
                     .map_err(broken("waiting for a worker"))?;
+                // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
+                memory::give_back();
             }
             Err(error) => {
                 let event = Event::NotStarted {
