@@ -11,7 +11,7 @@ use super::spawn::Birth;
 use super::supervisor::{Broken, Supervisor, broken};
 use super::token::Token;
 use super::workers::News;
-use crate::core::{Action, Event, Note};
+use crate::core::{Action, Event};
 use crate::os::epoll::Interest;
 use crate::os::memory;
 use crate::os::reason::Reason;
@@ -38,9 +38,6 @@ impl Supervisor {
             Action::Tell(telling) => self.manager.tell(telling),
             Action::Answer(requester, verdict) => self.manager.answer(requester, verdict),
             Action::Note(note) => {
-                if let Note::Draining { old, signal } = &note {
-                    self.warn_of_sudden_death(old, *signal);
-                }
                 for line in self.voice.say(&note) {
                     line.log();
                 }
@@ -93,6 +90,7 @@ impl Supervisor {
                 self.workers
                     .take_in(generation, child, mailbox, &self.epoll)
                     .map_err(broken("waiting for a worker"))?;
+                self.warn_of_sudden_death();
                 // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
                 memory::give_back();
             }

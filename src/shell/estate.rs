@@ -10,10 +10,9 @@ use super::settings::Ready;
 use super::supervisor::{Broken, Supervisor, broken};
 use super::surroundings::{Nuisances, would_die};
 use super::workers::News;
-use crate::core::{Event, Name, Word};
+use crate::core::{Event, Word};
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
-use crate::protocol::signal_name::Signal;
 
 /// What is made ready for a worker before its fork; nothing of it stays open with us.
 #[derive(Debug, Default)]
@@ -208,21 +207,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Says once when old workers will not leave gracefully, because nothing in them catches the
-    /// signal that tells them to: they just die, with the requests that they are answering.
-    pub(super) fn warn_of_sudden_death(&mut self, old: &[Name], signal: Signal) {
-        if self.surroundings.nuisances.handler > 0 {
-            return;
-        }
-        let Some(worker) = old.iter().find(|worker| would_die(worker.pid, signal)) else {
+    /// Says once when the worker that serves will not leave gracefully, because nothing in it
+    /// catches the signal that will tell it to: it just dies, with the requests that it is
+    /// answering. To be asked while its successor starts: there is time then.
+    pub(super) fn warn_of_sudden_death(&mut self) {
+        let signal = self.settings.signal_on_hup;
+        let serving = self.machine.serving_generation();
+        let pid = serving.and_then(|generation| self.workers.pid(generation));
+        let (Some(generation), Some(pid)) = (serving, pid) else {
             return;
         };
+        if self.surroundings.nuisances.handler > 0 || !would_die(pid, signal) {
+            return;
+        }
         self.surroundings.nuisances.handler = 1;
         log::warn!(
-            "generation {} (pid {}) does not catch {signal}: it dies of it at once, with the \
-             requests that it is answering (said once)",
-            worker.generation,
-            worker.pid
+            "generation {generation} (pid {pid}) does not catch {signal}: it dies of it at once, \
+             with the requests that it is answering (said once)"
         );
     }
 }
