@@ -86,7 +86,10 @@ pub struct Arguments {
 
     /// How long a new generation must live to count as started [default: 1 second]
     ///
-    /// Also the first pause between two attempts.
+    /// Also the first pause between two attempts. And reloads that are asked for
+    /// faster than they are of use (more than two at once by SIGHUP, or by
+    /// several clients) are gathered: one new generation in each interval, or
+    /// each second where that is shorter, starts after all of them.
     #[arg(long, value_name = "DURATION", help_heading = READINESS)]
     pub interval: Option<String>,
 

@@ -192,6 +192,9 @@ impl Machine {
                             self.promote(current, worker, next.reason, next.requests, now, out);
                         }
                         Step::Pausing { .. } => {
+                            if !next.requests.is_empty() {
+                                self.pace.spend(now);
+                            }
                             next.step = self.spawn(out);
                             self.phase = Phase::Swapping { current, next };
                         }

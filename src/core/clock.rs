@@ -21,6 +21,12 @@ impl Now {
         Self(self.0.saturating_add(delay))
     }
 
+    /// The moment `time` earlier; before the clock's start is its start.
+    #[must_use]
+    pub const fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -138,18 +138,16 @@ impl Machine {
             }
             (current, _, _) => {
                 let pause = if asked_again {
-                    // Asked again since that attempt's exec: the next one is theirs, and at once.
-                    let (wanted, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
-                        .into_iter()
-                        .partition(|request| request.only_if.is_none() || request.only_if == kept);
-                    let verdict = Verdict::OtherGeneration { serving: kept };
-                    out.answer(&refused, &verdict);
-                    for request in wanted {
+                    // Asked again since that attempt's exec: the next one is theirs, and at once
+                    // (but not as fast as they can ask).
+                    for request in self.take_queued(kept, out) {
                         join(&mut next.requests, request);
                     }
                     next.tries = 0;
                     self.announce(&next.requests, out);
-                    Duration::ZERO
+                    self.pace.crowd(now);
+                    let slot = self.pace.slot().unwrap_or(now);
+                    slot.since(now)
                 } else {
                     pause_after(count, self.policy.interval)
                 };
@@ -163,6 +161,7 @@ impl Machine {
                     });
                 }
                 next.step = if pause.is_zero() {
+                    self.pace.spend(now);
                     self.spawn(out)
                 } else {
                     Step::Pausing {

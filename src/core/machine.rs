@@ -7,6 +7,7 @@ use super::clock::Now;
 use super::event::Event;
 use super::failure::Failure;
 use super::out::Out;
+use super::pace::Pace;
 use super::policy::{Policy, STEADY_AGE};
 use super::request::{Request, Requester, Verdict};
 use super::worker::{Candidate, Leaving, Reason, Serving, Step, earliest};
@@ -70,6 +71,8 @@ pub struct Machine {
     pub(super) leaving: Vec<Leaving>,
     /// Requests that came too late for the candidate under way.
     pub(super) again: Vec<Request>,
+    /// When the next swap may begin, if they are asked for in a flood.
+    pub(super) pace: Pace,
     pub(super) announced: Announced,
     pub(super) standing: Standing,
     /// Deaths of serving generations in quick succession.
@@ -90,6 +93,7 @@ impl Machine {
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self {
+            pace: Pace::new(policy.interval),
             policy,
             phase: Phase::New,
             newest: None,
@@ -157,7 +161,11 @@ impl Machine {
             Phase::New | Phase::Finished => None,
             Phase::Steady { current } => {
                 let watch = current.worker.watch.deadline();
-                earliest(self.auto_restart_at(current), watch)
+                let queued = (!self.again.is_empty()).then(|| self.pace.slot());
+                earliest(
+                    earliest(self.auto_restart_at(current), watch),
+                    queued.flatten(),
+                )
             }
             Phase::Swapping { current, next } => {
                 let serving = current.as_ref();

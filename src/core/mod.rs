@@ -60,6 +60,7 @@ mod hearing;
 mod machine;
 mod note;
 mod out;
+mod pace;
 mod policy;
 mod probing;
 mod queue;

@@ -39,7 +39,7 @@ impl Machine {
             self.extend_at = None;
         }
         match std::mem::replace(&mut self.phase, Phase::New) {
-            Phase::Steady { current } => {
+            Phase::Steady { current } if self.may_begin(&request, now) => {
                 out.note(Note::ReloadAsked {
                     origin: request.origin,
                     queued: false,
@@ -50,7 +50,7 @@ impl Machine {
                 current,
                 next:
                     Candidate {
-                        step: Step::Pausing { .. },
+                        step: Step::Pausing { until },
                         requests,
                         reason,
                         failures,
@@ -59,14 +59,24 @@ impl Machine {
             } => {
                 // No exec has happened yet for the next attempt, so this request joins it; and
                 // whoever asks again has changed something: no reason to pause any longer.
-                out.note(Note::ReloadAsked {
-                    origin: request.origin,
-                    queued: false,
-                });
+                let at_once = self.may_begin(&request, now);
                 let mut requests = requests;
-                join(&mut requests, request);
+                if join(&mut requests, request) || at_once {
+                    out.note(Note::ReloadAsked {
+                        origin: request.origin,
+                        queued: !at_once,
+                    });
+                }
                 self.announce(&requests, out);
-                let step = self.spawn(out);
+                let step = if at_once {
+                    self.pace.spend(now);
+                    self.spawn(out)
+                } else {
+                    let slot = self.pace.slot().unwrap_or(now);
+                    Step::Pausing {
+                        until: until.min(slot),
+                    }
+                };
                 let next = Candidate {
                     reason,
                     step,
@@ -76,7 +86,7 @@ impl Machine {
                 };
                 self.phase = Phase::Swapping { current, next };
             }
-            phase @ (Phase::Swapping { .. } | Phase::New) => {
+            phase @ (Phase::Steady { .. } | Phase::Swapping { .. } | Phase::New) => {
                 self.phase = phase;
                 if join(&mut self.again, request) {
                     out.note(Note::ReloadAsked {
@@ -92,28 +102,40 @@ impl Machine {
         }
     }
 
+    /// Whether a request begins its swap at once, or waits for others that are to come (`pace`).
+    fn may_begin(&self, request: &Request, now: Now) -> bool {
+        let alone = self.again.is_empty() && !self.pace.is_crowded(now);
+        (request.requester.is_some() && alone) || self.pace.is_due(now)
+    }
+
     /// Begins the swap that waited for its turn, if one did.
     pub(super) fn begin_queued(&mut self, now: Now, out: &mut Out) {
-        if self.again.is_empty() {
-            return;
-        }
         let Phase::Steady { current } = &self.phase else {
             return;
         };
-        let serving = current.worker.generation;
-        let (wanted, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
-            .into_iter()
-            .partition(|request| request.only_if.is_none_or(|only| only == serving));
-        out.answer(
-            &refused,
-            &Verdict::OtherGeneration {
-                serving: Some(serving),
-            },
-        );
+        if self.again.is_empty() || !self.pace.is_due(now) {
+            return;
+        }
+        let current = current.clone();
+        let wanted = self.take_queued(Some(current.worker.generation), out);
         if !wanted.is_empty() {
-            let current = current.clone();
+            self.pace.crowd(now);
             self.begin(Some(current), Reason::Reload, wanted, now, out);
         }
+    }
+
+    /// The requests that wait, for an attempt whose exec is still to come. Whoever named another
+    /// generation than `serving` is refused.
+    pub(super) fn take_queued(
+        &mut self,
+        serving: Option<Generation>,
+        out: &mut Out,
+    ) -> Vec<Request> {
+        let (wanted, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|request| request.only_if.is_none() || request.only_if == serving);
+        out.answer(&refused, &Verdict::OtherGeneration { serving });
+        wanted
     }
 
     pub(super) fn begin(
@@ -121,9 +143,12 @@ impl Machine {
         current: Option<Serving>,
         reason: Reason,
         requests: Vec<Request>,
-        _now: Now,
+        now: Now,
         out: &mut Out,
     ) {
+        if reason == Reason::Reload {
+            self.pace.spend(now);
+        }
         self.announce(&requests, out);
         let step = self.spawn(out);
         self.phase = Phase::Swapping {

@@ -1,6 +1,7 @@
 //! The machine's life in readable stories: given this state, these events, expect these actions.
 
 mod asking;
+mod floods;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -108,13 +108,16 @@ impl Machine {
                 pause,
             });
         }
+        // Whoever waited for its turn has it now: one start for both.
+        let requests = self.take_queued(None, out);
         if pause.is_zero() {
-            self.begin(None, Reason::Replacement, Vec::new(), now, out);
+            self.begin(None, Reason::Replacement, requests, now, out);
         } else {
+            self.announce(&requests, out);
             let step = Step::Pausing {
                 until: now.after(pause),
             };
-            let next = Candidate::new(Reason::Replacement, step, Vec::new());
+            let next = Candidate::new(Reason::Replacement, step, requests);
             self.phase = Phase::Swapping {
                 current: None,
                 next,

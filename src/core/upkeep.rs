@@ -8,7 +8,7 @@ use super::note::{Note, Overstay};
 use super::out::Out;
 use super::policy::{EXTENSION, EXTENSION_EVERY};
 use super::queue::TIMER_REQUEST;
-use super::request::Origin;
+use super::request::{Origin, Request};
 use super::worker::{Kill, Reason, Serving};
 
 impl Machine {
@@ -42,7 +42,9 @@ impl Machine {
             interval: self.policy.auto_restart.unwrap_or_default(),
             forced: !self.leaving.is_empty(),
         });
-        self.begin(Some(current), Reason::Reload, vec![TIMER_REQUEST], now, out);
+        let mut requests = self.take_queued(Some(current.worker.generation), out);
+        requests.push(TIMER_REQUEST);
+        self.begin(Some(current), Reason::Reload, requests, now, out);
     }
 
     /// After every event: the next swap in the queue, the end, the extension, the STATUS.
@@ -69,15 +71,12 @@ impl Machine {
     /// Whether systemd has a timer running that counts against us.
     fn systemd_waits(&self) -> bool {
         match &self.phase {
-            Phase::New | Phase::Finished | Phase::Steady { .. } => false,
+            Phase::New | Phase::Finished => false,
+            Phase::Steady { .. } => self.again.iter().any(is_control),
             Phase::Swapping { next, .. } => {
                 self.standing == Standing::Starting
                     || self.announced == Announced::Reloading
-                    || next
-                        .requests
-                        .iter()
-                        .chain(&self.again)
-                        .any(|request| request.origin == Origin::ControlProcess)
+                    || next.requests.iter().chain(&self.again).any(is_control)
             }
             Phase::Stopping(_) => true,
         }
@@ -95,4 +94,8 @@ impl Machine {
         };
         Some(current.settled.after(age))
     }
+}
+
+fn is_control(request: &Request) -> bool {
+    request.origin == Origin::ControlProcess
 }

@@ -174,16 +174,20 @@ impl Machine {
             });
         }
         match std::mem::replace(&mut self.phase, Phase::New) {
-            Phase::Steady { current } if pause.is_zero() => {
-                self.begin(Some(current), Reason::Replacement, Vec::new(), now, out);
-            }
             Phase::Steady { current } => {
-                let until = now.after(pause);
-                let step = Step::Pausing { until };
-                self.phase = Phase::Swapping {
-                    current: Some(current),
-                    next: Candidate::new(Reason::Replacement, step, Vec::new()),
-                };
+                // Whoever waited for its turn has it now: one start for both.
+                let requests = self.take_queued(Some(worker.generation), out);
+                if pause.is_zero() {
+                    self.begin(Some(current), Reason::Replacement, requests, now, out);
+                } else {
+                    self.announce(&requests, out);
+                    let until = now.after(pause);
+                    let step = Step::Pausing { until };
+                    self.phase = Phase::Swapping {
+                        current: Some(current),
+                        next: Candidate::new(Reason::Replacement, step, requests),
+                    };
+                }
             }
             // The one that is on its way is as good as any, and must not be the last.
             Phase::Swapping { current, mut next } => {

@@ -295,7 +295,9 @@ impl World {
         let waits = request.requester.map(|requester| (requester, request));
         self.waiting.extend(waits);
         let idle = !self.machine.snapshot().swapping && !self.leaves;
+        let before = self.spawns;
         self.feed(Event::Reload(request));
+        let idle = idle && self.spawns > before;
         if request.only_if.is_none() {
             self.last_request = Some(self.step);
         }
@@ -371,7 +373,12 @@ impl World {
                 let auto = self.machine.policy.auto_restart.is_some();
                 match moment {
                     // The automatic restart never settles.
-                    Some(_) if auto && !self.machine.snapshot().swapping && !self.stop_asked => {
+                    Some(_)
+                        if auto
+                            && !self.machine.snapshot().swapping
+                            && self.machine.again.is_empty()
+                            && !self.stop_asked =>
+                    {
                         return;
                     }
                     Some(moment) => {

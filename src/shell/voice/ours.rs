@@ -16,10 +16,7 @@ pub(super) fn line(note: &Note) -> Line {
             origin,
             queued: true,
         } => {
-            format!(
-                "reload {}; it follows the swap that is under way",
-                by(*origin)
-            )
+            format!("reload {}; it waits for its turn", by(*origin))
         }
         Note::AutoRestart { interval, forced } => {
             let forced = if *forced {
