@@ -1,10 +1,5 @@
-//! Descriptors: adopting what exec left us, close-on-exec, moving one up.
-//!
-//! A descriptor that came through exec has no owner in Rust's eyes. [`adopt`] is
-//! the door where it gets one, and the flag that tells the two worlds apart is
-//! close-on-exec itself: whatever survived exec cannot have it, and whatever this
-//! process opened or adopted always has it. So one descriptor is not adopted twice.
-#![expect(unsafe_code, reason = "inherited descriptors come as bare numbers")]
+//! Descriptors: owning what the kernel has just made, close-on-exec, moving one up.
+#![expect(unsafe_code, reason = "the kernel's descriptors come as bare numbers")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -12,30 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use rustix::fs::OFlags;
 
-/// The first descriptor after standard input, output and error; where systemd
-/// starts counting (`SD_LISTEN_FDS_START`, sd_listen_fds(3)).
-pub const FIRST: RawFd = 3;
-
-/// Takes an inherited descriptor into ownership and sets close-on-exec on it.
-/// Call it before [`close_on_exec_from`], which would hide what was inherited.
-///
-/// # Errors
-/// `InvalidInput` for 0, 1, 2 and negative numbers; `EBADF` when it is not open;
-/// `InvalidInput` when it is close-on-exec, so not inherited or adopted already.
-pub fn adopt(raw: RawFd) -> io::Result<OwnedFd> {
-    if raw < FIRST {
-        return Err(invalid("standard streams are not adopted"));
-    }
-    // SAFETY: F_GETFD takes no third argument and touches no memory.
-    let flags = Errno::result(unsafe { libc::fcntl(raw, libc::F_GETFD) })?;
-    if flags & libc::FD_CLOEXEC != 0 {
-        return Err(invalid("not inherited, or adopted before"));
-    }
-    set_close_on_exec(raw)?;
-    // SAFETY: open, as the calls above have just shown, and nobody's: everything
-    // that this process opens or adopts is close-on-exec, and this one was not.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
-}
+use super::inherited::set_close_on_exec;
+pub use super::inherited::{FIRST, adopt};
 
 /// Owns a descriptor that the kernel has just made for us.
 ///
@@ -79,12 +52,6 @@ fn close_on_exec_each(first: RawFd) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn set_close_on_exec(raw: RawFd) -> io::Result<()> {
-    // SAFETY: F_SETFD takes an int and touches no memory; a closed number is EBADF.
-    let result = unsafe { libc::fcntl(raw, libc::F_SETFD, libc::FD_CLOEXEC) };
-    Ok(Errno::result(result).map(drop)?)
 }
 
 /// A close-on-exec duplicate with the lowest free number that is at least `floor`.
@@ -187,39 +154,6 @@ mod tests {
     use super::*;
     use crate::os::scratch;
     use std::fs::File;
-    use std::os::fd::IntoRawFd;
-
-    /// A descriptor as exec would have left it.
-    fn inherited() -> RawFd {
-        let raw = File::open("/dev/null").unwrap().into_raw_fd();
-        // SAFETY: just given up above, so nobody else uses it.
-        unsafe { libc::fcntl(raw, libc::F_SETFD, 0) };
-        raw
-    }
-
-    #[test]
-    fn adopting_sets_close_on_exec() {
-        let _alone = scratch::inheritance();
-        let fd = adopt(inherited()).unwrap();
-        assert!(is_close_on_exec(fd.as_fd()).unwrap());
-    }
-
-    #[test]
-    fn a_descriptor_is_not_adopted_twice() {
-        let _alone = scratch::inheritance();
-        let fd = adopt(inherited()).unwrap();
-        let again = adopt(fd.as_raw_fd()).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn standard_streams_and_closed_numbers_are_refused() {
-        for raw in [-1, 0, 1, 2] {
-            assert_eq!(adopt(raw).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        }
-        let closed = adopt(1_000_000).unwrap_err();
-        assert_eq!(closed.raw_os_error(), Some(libc::EBADF));
-    }
 
     #[test]
     fn both_ways_reach_every_descriptor_from_the_first_on() {

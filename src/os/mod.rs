@@ -4,7 +4,9 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`fd`] | descriptors: adopting inherited ones, close-on-exec, moving one up |
+//! | [`inherited`] | descriptors that came through exec: adopting them, and what they are |
+//! | [`passing`] | a worker's datagram with descriptors |
+//! | [`fd`] | descriptors: close-on-exec, moving one up |
 //! | [`socket`] | sockets: what an unknown one is, and making new ones |
 //! | [`socket_file`] | unix listeners and the files they leave in a directory |
 //! | [`process`] | processes: pidfds, signals to them, their ends |
@@ -18,30 +20,51 @@
 //! | [`memory`] | giving back what is not needed any more |
 //! | [`reason`] | why a call failed, in words |
 //!
+//! The first two are there for workers, too, which have no `nix`.
+//!
 //! Two habits hold everywhere. A result of -1 becomes an error in one place,
-//! `nix::errno::Errno::result`. And EINTR is retried in one place, `retry`,
+//! `nix::errno::Errno::result` (for workers `inherited::result`). And EINTR is retried in one place, `retry`,
 //! which must not be mistaken for EAGAIN: that one is an answer.
 
+#[cfg(feature = "supervisor")]
 mod after_fork;
+#[cfg(feature = "supervisor")]
 pub mod child;
+#[cfg(feature = "supervisor")]
 pub mod clock;
+#[cfg(feature = "supervisor")]
 pub mod daemon;
+#[cfg(feature = "supervisor")]
 pub mod datagram;
+#[cfg(feature = "supervisor")]
 pub mod epoll;
+#[cfg(feature = "supervisor")]
 pub mod fd;
+pub mod inherited;
+#[cfg(feature = "supervisor")]
 pub mod memory;
+#[cfg(feature = "supervisor")]
 pub mod outcome;
+pub mod passing;
+#[cfg(feature = "supervisor")]
 pub mod process;
+#[cfg(feature = "supervisor")]
 pub mod reason;
+#[cfg(feature = "supervisor")]
 pub mod signals;
+#[cfg(feature = "supervisor")]
 pub mod socket;
+#[cfg(feature = "supervisor")]
 pub mod socket_file;
 
+#[cfg(feature = "supervisor")]
 use std::io;
 
+#[cfg(feature = "supervisor")]
 use nix::errno::Errno;
 
 /// Calls again for as long as a signal interrupted the call.
+#[cfg(feature = "supervisor")]
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {

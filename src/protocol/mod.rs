@@ -9,7 +9,8 @@
 //! | [`tuning`] | `KILL_OLD_DELAY` and its companions | the user |
 //! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
 //! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
-//! | [`worker_env`] | the environment of a worker | workers |
+//! | [`worker_env`] | the environment of a worker, written | workers |
+//! | [`worker_sockets`] | `SERVER_STARTER_PORT` and `LISTEN_FDS`, read by a worker | supervisors |
 //! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel |
 //! | [`signal_sets`] | the masks in `/proc/PID/status` | the kernel |
 //! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers |
@@ -30,22 +31,39 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+#[cfg(feature = "supervisor")]
 pub mod cgroup_path;
+#[cfg(feature = "supervisor")]
 pub mod control;
+#[cfg(feature = "supervisor")]
 pub mod duration;
+#[cfg(feature = "supervisor")]
 pub mod envdir;
 pub mod generation;
+#[cfg(feature = "supervisor")]
 pub mod journal_record;
 pub mod listen_fds;
+#[cfg(feature = "supervisor")]
 pub mod message_ids;
+#[cfg(feature = "supervisor")]
 pub mod monitor_event;
+#[cfg(feature = "supervisor")]
 pub mod notify_message;
+#[cfg(feature = "supervisor")]
 pub mod notify_state;
+#[cfg(feature = "supervisor")]
 pub mod pid_file;
 pub mod port;
+#[cfg(feature = "supervisor")]
 pub mod process_stat;
+#[cfg(feature = "supervisor")]
 pub mod signal_name;
+#[cfg(feature = "supervisor")]
 pub mod signal_sets;
+#[cfg(feature = "supervisor")]
 pub mod status_file;
+#[cfg(feature = "supervisor")]
 pub mod tuning;
+#[cfg(feature = "supervisor")]
 pub mod worker_env;
+pub mod worker_sockets;

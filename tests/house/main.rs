@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const IMPURE: &[&str] = &[
     "crate::cli",
     "crate::shell",
+    "crate::worker",
     "crate::os",
     "std::fs",
     "std::net",
@@ -23,11 +24,33 @@ const IMPURE: &[&str] = &[
     "log::",
 ];
 
+/// What the worker's side has no dependency for.
+const SUPERVISORS: &[&str] = &["nix::", "rustix::", "log::", "serde", "sd_notify::"];
+
 /// The rooms, and what each may not name. `src/bin` and `src/cli` are the top: they may name all.
-const ROOMS: [(&str, &[&[&str]]); 4] = [
+const ROOMS: [(&str, &[&[&str]]); 5] = [
     (
         "src/shell",
-        &[&["crate::cli", "println!", "eprintln!", "process::exit"]],
+        &[&[
+            "crate::cli",
+            "crate::worker",
+            "println!",
+            "eprintln!",
+            "process::exit",
+        ]],
+    ),
+    (
+        "src/worker",
+        &[
+            SUPERVISORS,
+            &[
+                "crate::cli",
+                "crate::shell",
+                "crate::core",
+                "set_var",
+                "println!",
+            ],
+        ],
     ),
     ("src/core", &[IMPURE]),
     ("src/protocol", &[IMPURE, &["crate::core"]]),
@@ -36,6 +59,7 @@ const ROOMS: [(&str, &[&[&str]]); 4] = [
         &[&[
             "crate::cli",
             "crate::shell",
+            "crate::worker",
             "crate::core",
             "crate::protocol",
             "log::",

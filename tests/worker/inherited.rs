@@ -1,16 +1,11 @@
-//! The listening sockets, as a supervisor hands them over.
-//!
-//! Server::Starter's way first (`SERVER_STARTER_PORT=8080=4;[::1]:80=5;/run/app.sock=6`: what comes
-//! before the last `=` is the address, and of no interest to a server that only accepts), else
-//! systemd's (`LISTEN_FDS=2`: fds 3 and 4, if `LISTEN_PID` is ours; sd_listen_fds(3)).
-
-#![expect(
-    unsafe_code,
-    reason = "an inherited fd is a number until somebody takes ownership of it"
-)]
+//! The listening sockets, as a supervisor hands them over: the crate's own way for workers.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+
+use sd_starter::protocol::listen_fds::ListenEnv;
+use sd_starter::protocol::worker_sockets;
+use sd_starter::worker::{self, Socket};
 
 /// A socket that accepts connections; TCP or unix makes no difference here.
 pub(crate) struct Listener(OwnedFd);
@@ -37,50 +32,45 @@ impl AsFd for Listener {
     }
 }
 
-/// The fds that the environment names, in its order.
-pub(crate) fn fds() -> Result<Vec<RawFd>, String> {
-    if let Ok(ports) = std::env::var("SERVER_STARTER_PORT") {
-        let entries = ports.split(';').filter(|entry| !entry.is_empty());
-        return entries
-            .map(|entry| {
-                let fd = entry.rsplit_once('=').and_then(|(_, fd)| fd.parse().ok());
-                fd.ok_or_else(|| format!("SERVER_STARTER_PORT: no fd in {entry:?}"))
-            })
-            .collect();
-    }
-    let count = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    match (count("LISTEN_PID"), count("LISTEN_FDS")) {
-        (Some(pid), Some(fds)) if pid == std::process::id() => {
-            Ok((3..).take(fds as usize).collect())
-        }
-        _ => Ok(Vec::new()),
-    }
+/// Everything that was passed to us.
+pub(crate) struct Inherited {
+    /// What accepts connections.
+    pub(crate) listeners: Vec<Listener>,
+    /// The rest (UDP, FIFOs, what the store has): kept open and left alone.
+    _others: Vec<Socket>,
 }
 
-/// Takes the sockets that accept connections; those of another kind (UDP) stay as they are.
-pub(crate) fn listeners() -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
-    for fd in fds()? {
-        if !std::path::Path::new(&format!("/proc/self/fd/{fd}")).exists() {
-            return Err(format!(
-                "fd {fd} is not open, although the environment names it"
-            ));
-        }
-        // SAFETY: the fd is open, it was passed to this process to own, nothing else here closes it,
-        // and main calls this function once.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        if rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or(false) {
-            listeners.push(Listener(socket));
-        } else {
-            let _ = socket.into_raw_fd();
-        }
-    }
-    if listeners.is_empty() {
+/// Takes the sockets; without one that listens there is nothing to do.
+pub(crate) fn take() -> Result<Inherited, String> {
+    let sockets = worker::sockets().map_err(|error| error.to_string())?;
+    let (listening, others) = sockets.into_iter().partition::<Vec<_>, _>(|socket| {
+        rustix::net::sockopt::socket_acceptconn(socket.as_fd()).unwrap_or(false)
+    });
+    if listening.is_empty() {
         return Err(
             "no listening socket: start me with `sd-starter --port 8080 -- hello`, \
                     or from a systemd .socket unit"
                 .to_owned(),
         );
     }
-    Ok(listeners)
+    let listeners = listening.into_iter().map(|socket| Listener(socket.into()));
+    Ok(Inherited {
+        listeners: listeners.collect(),
+        _others: others,
+    })
+}
+
+/// The numbers that the environment names, without taking anything: for the report.
+pub(crate) fn numbers() -> Vec<RawFd> {
+    let text = |name| std::env::var(name).ok();
+    let (pid, fds) = (text("LISTEN_PID"), text("LISTEN_FDS"));
+    let listen = ListenEnv {
+        pid: pid.as_deref(),
+        fds: fds.as_deref(),
+        ..ListenEnv::default()
+    };
+    let own_pid = std::process::id().try_into().expect("a pid is an i32");
+    let handed = worker_sockets::parse(text("SERVER_STARTER_PORT").as_deref(), &listen, own_pid);
+    let passed = handed.map(|handed| handed.passed).unwrap_or_default();
+    passed.iter().map(|passed| passed.fd).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! It is the worker of this repository's tests and of the README's demo, and an example of the two
 //! things that make any server hot-deployable: it takes its listening sockets from the environment
-//! ([`inherited`]), and on SIGTERM it finishes what it has begun ([`drain`]).
+//! ([`inherited`], which is `sd_starter::worker` at work), and on SIGTERM it finishes what it has begun ([`drain`]).
 //!
 //! ```text
 //! GET /                 hello from generation 7 (v2, pid 4242)
@@ -17,7 +17,6 @@ mod connection;
 mod drain;
 mod flags;
 mod inherited;
-mod notify;
 mod report;
 
 use std::process::ExitCode;
@@ -28,6 +27,7 @@ use connection::Site;
 use drain::Drain;
 use flags::Flags;
 use report::Inheritance;
+use sd_starter::worker;
 
 fn main() -> ExitCode {
     // First of all: everything below changes what it reports.
@@ -39,12 +39,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(flags: &Flags, inheritance: Inheritance, started: Instant) -> Result<ExitCode, String> {
+fn serve(
+    flags: &Flags,
+    mut inheritance: Inheritance,
+    started: Instant,
+) -> Result<ExitCode, String> {
     if let Some(code) = flags.exit_at_start {
         eprintln!("hello: exiting with {code} at once, as told");
         return Ok(ExitCode::from(code));
     }
-    let listeners = inherited::listeners()?;
+    let inherited = inherited::take()?;
+    inheritance.ask_libsystemd();
+    let listeners = &inherited.listeners;
     let drain = Drain::on_signals(flags.ignore_term).map_err(|e| format!("signals: {e}"))?;
     if let Some((after, code)) = flags.exit_after {
         std::thread::spawn(move || {
@@ -62,14 +68,14 @@ fn serve(flags: &Flags, inheritance: Inheritance, started: Instant) -> Result<Ex
         });
     }
     if flags.nonblocking {
-        for listener in &listeners {
+        for listener in listeners {
             listener
                 .set_nonblocking()
                 .map_err(|e| format!("O_NONBLOCK: {e}"))?;
         }
     }
     if let Some(status) = &flags.status {
-        notify::send(&format!("STATUS={status}")).map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
+        worker::status(status).map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
     }
     if flags.never_ready {
         drain.begun_within(None);
@@ -79,10 +85,10 @@ fn serve(flags: &Flags, inheritance: Inheritance, started: Instant) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     if flags.ready {
-        notify::send("READY=1").map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
+        worker::ready().map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
     }
     let site = Arc::new(Site::new(flags, inheritance, Arc::clone(&drain)));
-    drain.accept_until_begun(&listeners, |stream| {
+    drain.accept_until_begun(listeners, |stream| {
         let site = Arc::clone(&site);
         move || connection::serve(stream, &site)
     })?;

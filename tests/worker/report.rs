@@ -36,10 +36,16 @@ impl Inheritance {
                 .map(|(name, hex)| (name.to_owned(), hex.to_owned()))
                 .collect(),
             nonblocking: inherited_sockets_nonblocking(),
-            libsystemd: libsystemd::activation::receive_descriptors_with_names(false)
-                .map(|named| named.into_iter().map(|(_, name)| name).collect())
-                .map_err(|error| error.to_string()),
+            libsystemd: Err("not asked yet".to_owned()),
         }
+    }
+
+    /// To be called with the sockets taken, for libsystemd sets close-on-exec on what it reads, and
+    /// we take only what is without.
+    pub(crate) fn ask_libsystemd(&mut self) {
+        self.libsystemd = libsystemd::activation::receive_descriptors_with_names(false)
+            .map(|named| named.into_iter().map(|(_, name)| name).collect())
+            .map_err(|error| error.to_string());
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -84,8 +90,7 @@ fn inherited_sockets_nonblocking() -> BTreeMap<i32, bool> {
         let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
         Some((*fd, flags & libc::O_NONBLOCK != 0))
     };
-    inherited::fds()
-        .unwrap_or_default()
+    inherited::numbers()
         .iter()
         .filter_map(nonblocking)
         .collect()
