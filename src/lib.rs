@@ -45,3 +45,6 @@ pub mod protocol;
 #[cfg(feature = "supervisor")]
 pub mod shell;
 pub mod worker;
+
+#[cfg(feature = "supervisor")]
+pub use shell::starter::Starter;

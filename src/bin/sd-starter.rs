@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use sd_starter::Starter;
 use sd_starter::cli::errand::{self, InVain};
 use sd_starter::cli::{self, Refusal};
 use sd_starter::core::Outcome;
 use sd_starter::shell::settings::{Invocation, ProgramName};
-use sd_starter::shell::start::{Environment, exit_code, supervise};
+use sd_starter::shell::start::exit_code;
 use sd_starter::shell::voice::Voice;
 
 fn main() -> ExitCode {
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     let name = cli::program_name(&std::env::args_os().next().unwrap_or_default());
     let code = match cli::parse(std::env::args_os(), &environment) {
         Ok(Invocation::Supervise(settings)) => {
-            match supervise(*settings, Environment(environment)) {
+            match Starter::from(*settings).environment(environment).run() {
                 Ok(Outcome::Stopped) => exit_code::OK,
                 Ok(Outcome::NeverServed) => exit_code::NEVER_SERVED,
                 Err(failure) => {

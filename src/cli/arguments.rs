@@ -150,6 +150,22 @@ pub struct Arguments {
     #[arg(long, value_name = "SIGNAL", help_heading = STOP)]
     pub forward: Vec<String>,
 
+    /// Fill in {fd:SOCKET}, {port:SOCKET} and {addr:SOCKET} in the program's
+    /// arguments and in its environment
+    ///
+    /// For servers that know neither SERVER_STARTER_PORT nor LISTEN_FDS. SOCKET
+    /// is a key (8080, /run/app.sock) or a FileDescriptorName=. What does not
+    /// read like a placeholder stays as it is; {{fd:SOCKET} is the text
+    /// {fd:SOCKET}. An unknown one is an error at the start. The files of
+    /// --envdir are not looked at.
+    #[arg(long, help_heading = WORKER)]
+    pub expand: bool,
+
+    /// Tell workers of their sockets as einhorn does, too: EINHORN_FD_COUNT,
+    /// EINHORN_FD_0...
+    #[arg(long, help_heading = WORKER)]
+    pub einhorn: bool,
+
     /// How often a worker has to send WATCHDOG=1 (sd_notify) once it is ready
     /// [default: never]
     ///

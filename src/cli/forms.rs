@@ -434,3 +434,11 @@ fn a_log_command_keeps_its_blanks() {
 fn the_definitions_hold_together() {
     command(ProgramName::SdStarter).debug_assert();
 }
+
+#[test]
+fn the_librarys_defaults_are_the_command_lines() {
+    assert_eq!(supervise("sd-starter -- app"), Settings::new("app".into()));
+    let settings = supervise("sd-starter --expand --einhorn -- app --fd {fd:http}");
+    assert!(settings.expand && settings.einhorn);
+    assert_eq!(words(&settings), "app --fd {fd:http}");
+}

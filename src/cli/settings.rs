@@ -7,17 +7,12 @@ use super::values;
 use crate::core::Attempts;
 use crate::protocol::duration::Limit;
 use crate::protocol::port::{self, PortError, PortSpec};
-use crate::protocol::signal_name::Signal;
 use crate::protocol::tuning::{self, Tuning};
 use crate::protocol::worker_env::Variable;
 use crate::shell::settings::{Errand, Invocation, ProgramName, Ready, Settings};
 use std::num::NonZeroU32;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
-const INTERVAL: Duration = Duration::from_secs(1);
-const START_TIMEOUT: Limit = Limit::After(Duration::from_secs(90));
-const STOP_TIMEOUT: Limit = Limit::After(Duration::from_secs(90));
 const START_SERVER_PATH_MODE: u32 = 0o777;
 
 /// What the arguments ask for. `name` and `environment` choose defaults.
@@ -93,10 +88,12 @@ fn settings(
         .next()
         .ok_or_else(|| Refusal::died("server program not specified"))?;
 
+    let defaults = Settings::new(program);
     Ok(Settings {
         name,
-        program,
         arguments: command.collect(),
+        expand: arguments.expand,
+        einhorn: arguments.einhorn,
         ports,
         paths: values::paths(arguments.path)?,
         path_mode: match arguments.path_mode {
@@ -112,27 +109,27 @@ fn settings(
         ready,
         interval: match arguments.interval {
             Some(text) => values::duration("--interval", &text)?,
-            None => INTERVAL,
+            None => defaults.interval,
         },
         start_timeout: values::parsed("--start-timeout", arguments.start_timeout)?
-            .unwrap_or(START_TIMEOUT),
+            .unwrap_or(defaults.start_timeout),
         attempts: match arguments.attempts {
             Some(text) => values::attempts(&text)?,
-            None if is_start_server || !environment.has("NOTIFY_SOCKET") => Attempts::Unlimited,
+            None if is_start_server || !environment.has("NOTIFY_SOCKET") => defaults.attempts,
             None => Attempts::AtMost(NonZeroU32::MIN),
         },
         kill_old_delay: tuning.kill_old_delay,
         signal_on_hup: values::parsed("--signal-on-hup", arguments.signal_on_hup)?
-            .unwrap_or(Signal::TERM),
+            .unwrap_or(defaults.signal_on_hup),
         signal_on_term: values::parsed("--signal-on-term", arguments.signal_on_term)?
-            .unwrap_or(Signal::TERM),
+            .unwrap_or(defaults.signal_on_term),
         drain_timeout: values::parsed("--drain-timeout", arguments.drain_timeout)?
-            .unwrap_or(Limit::Never),
+            .unwrap_or(defaults.drain_timeout),
         stop_timeout: values::parsed("--stop-timeout", arguments.stop_timeout)?.unwrap_or(
             if is_start_server {
                 Limit::Never
             } else {
-                STOP_TIMEOUT
+                defaults.stop_timeout
             },
         ),
         max_draining: values::parsed("--max-draining", arguments.max_draining)?,
@@ -152,6 +149,7 @@ fn settings(
         no_cgroup: arguments.no_cgroup,
         control_socket: arguments.control_socket,
         told_to_workers,
+        ..defaults
     })
 }
 

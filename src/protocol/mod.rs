@@ -9,6 +9,8 @@
 //! | [`tuning`] | `KILL_OLD_DELAY` and its companions | the user |
 //! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
 //! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
+//! | [`placeholder`] | `{fd:http}` in arguments and environment | the user |
+//! | [`einhorn`] | `EINHORN_FD_0` and its companions | workers |
 //! | [`worker_env`] | the environment of a worker, written | workers |
 //! | [`worker_sockets`] | `SERVER_STARTER_PORT` and `LISTEN_FDS`, read by a worker | supervisors |
 //! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel |
@@ -38,6 +40,8 @@ pub mod control;
 #[cfg(feature = "supervisor")]
 pub mod duration;
 #[cfg(feature = "supervisor")]
+pub mod einhorn;
+#[cfg(feature = "supervisor")]
 pub mod envdir;
 pub mod generation;
 #[cfg(feature = "supervisor")]
@@ -53,6 +57,8 @@ pub mod notify_message;
 pub mod notify_state;
 #[cfg(feature = "supervisor")]
 pub mod pid_file;
+#[cfg(feature = "supervisor")]
+pub mod placeholder;
 pub mod port;
 #[cfg(feature = "supervisor")]
 pub mod process_stat;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::expansion::ExpansionFailure;
 use super::listen_failure::ListenFailure;
 use super::log_file::LogFailure;
 use super::pid_file::PidFileFailure;
@@ -14,6 +15,8 @@ use crate::os::reason::Reason;
 pub mod exit_code {
     /// A clean stop.
     pub const OK: u8 = 0;
+    /// An option, or a value of one, that makes no sense.
+    pub const BAD_VALUE: u8 = 1;
     /// The first generation could not be started (EX_UNAVAILABLE of sysexits.h).
     pub const NEVER_SERVED: u8 = 69;
     /// Anything that no errno(3) and no other code describes.
@@ -25,6 +28,8 @@ pub mod exit_code {
 pub enum Failure {
     /// A listener could not be had.
     Listen(ListenFailure),
+    /// A placeholder stands for nothing.
+    Expansion(ExpansionFailure),
     /// The pid file could not be had.
     PidFile(PidFileFailure),
     /// The log could not be had.
@@ -44,6 +49,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         let errno = match self {
             Self::Listen(failure) => return failure.exit_code(),
+            Self::Expansion(_) => return exit_code::BAD_VALUE,
             Self::PidFile(failure) => failure.errno(),
             Self::Log(LogFailure { error, .. }) | Self::System { error, .. } => {
                 error.raw_os_error()
@@ -60,6 +66,7 @@ impl Failure {
         match (self, voice) {
             (Self::Listen(failure), Voice::StartServer) => failure.start_servers(),
             (Self::Listen(failure), Voice::Ours) => failure.to_string(),
+            (Self::Expansion(failure), _) => failure.to_string(),
             (Self::PidFile(failure), _) => failure.to_string(),
             (Self::Log(failure), _) => failure.to_string(),
             (Self::System { stage, error }, _) => format!("{stage}: {}", Reason(error)),
@@ -78,6 +85,12 @@ impl std::error::Error for Failure {}
 impl From<ListenFailure> for Failure {
     fn from(failure: ListenFailure) -> Self {
         Self::Listen(failure)
+    }
+}
+
+impl From<ExpansionFailure> for Failure {
+    fn from(failure: ExpansionFailure) -> Self {
+        Self::Expansion(failure)
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`settings`] | what the user asked for |
+//! | [`starter`] | the way in for a program that is made of this |
 //! | [`start`] | from settings to a running loop |
 //! | [`supervisor`] | the loop |
 //! | `foundation` | the parts of the loop, opened |
@@ -12,6 +13,7 @@
 //! | `clients` | the control socket's calls, as events and replies |
 //! | [`listeners`] | what is handed over (`adopted`, `bound`, `placement`) |
 //! | [`advice`] | servers that are known to fail on a socket |
+//! | [`expansion`] | placeholders in arguments and environment |
 //! | [`spawn`] | a worker's fork and exec, prepared |
 //! | [`workers`] | the processes |
 //! | [`envdir`] | variables from files |
@@ -48,6 +50,7 @@ pub mod control;
 mod deeds;
 pub mod envdir;
 mod estate;
+pub mod expansion;
 pub mod failure;
 pub mod fd_store;
 mod foundation;
@@ -73,6 +76,7 @@ pub mod settings;
 mod signalled;
 pub mod spawn;
 pub mod start;
+pub mod starter;
 pub mod status_file;
 pub mod supervisor;
 pub mod surroundings;

@@ -58,6 +58,10 @@ pub struct Settings {
     pub program: OsString,
     /// Its arguments, without its own name.
     pub arguments: Vec<OsString>,
+    /// `--expand`: placeholders in the arguments and the environment are filled in.
+    pub expand: bool,
+    /// `--einhorn`: workers get `EINHORN_FD_n` besides.
+    pub einhorn: bool,
     /// `--port`, in order.
     pub ports: Vec<PortSpec>,
     /// `--path`, in order; each can be a key (no `;`, no `=`, at most 107 bytes).
@@ -115,6 +119,53 @@ pub struct Settings {
     /// The options that `start_server` repeats to its workers: `ENVDIR`,
     /// `ENABLE_AUTO_RESTART`, `AUTO_RESTART_INTERVAL`, `KILL_OLD_DELAY`, as given.
     pub told_to_workers: Vec<Variable>,
+}
+
+/// The default of `--interval`.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The default of `--start-timeout` and of `--stop-timeout`.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+impl Settings {
+    /// What `sd-starter -- PROGRAM` asks for, without a service manager.
+    #[must_use]
+    pub fn new(program: OsString) -> Self {
+        Settings {
+            name: ProgramName::SdStarter,
+            program,
+            arguments: Vec::new(),
+            expand: false,
+            einhorn: false,
+            ports: Vec::new(),
+            paths: Vec::new(),
+            path_mode: None,
+            backlog: None,
+            listen_keys: Vec::new(),
+            ready: Ready::Auto,
+            interval: INTERVAL,
+            start_timeout: Limit::After(PATIENCE),
+            attempts: Attempts::Unlimited,
+            kill_old_delay: Duration::ZERO,
+            signal_on_hup: Signal::TERM,
+            signal_on_term: Signal::TERM,
+            drain_timeout: Limit::Never,
+            stop_timeout: Limit::After(PATIENCE),
+            max_draining: None,
+            forward: Vec::new(),
+            dir: None,
+            envdir: None,
+            pid_file: None,
+            status_file: None,
+            log: None,
+            daemonize: false,
+            worker_watchdog: None,
+            fd_store_max: 0,
+            no_cgroup: false,
+            auto_restart: None,
+            control_socket: None,
+            told_to_workers: Vec::new(),
+        }
+    }
 }
 
 /// `--ready`: what makes a generation ready.

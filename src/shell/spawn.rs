@@ -10,6 +10,7 @@ use crate::os::child::{self, Child, Plan, Stage};
 use crate::os::fd;
 use crate::os::reason::{self, Reason};
 use crate::os::signals::Original;
+use crate::protocol::einhorn;
 use crate::protocol::generation::Generation;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::worker_env::{self, Variable};
@@ -33,6 +34,7 @@ pub struct Spawner {
     told: Vec<Variable>,
     readiness: Option<RawFd>,
     watchdog: Option<Duration>,
+    einhorn: bool,
     signals: Original,
 }
 
@@ -119,6 +121,7 @@ impl Spawner {
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
             watchdog: settings.worker_watchdog,
+            einhorn: settings.einhorn,
             signals,
         }
     }
@@ -130,6 +133,13 @@ impl Spawner {
     pub fn spawn(&self, listeners: &Listeners, birth: &Birth<'_>) -> Result<Child, SpawnError> {
         let mut extra: Vec<_> = self.told.iter().chain(birth.variables).cloned().collect();
         extra.extend(self.watchdog.and_then(watchdog_usec));
+        if self.einhorn {
+            let sockets = listeners.as_slice().iter();
+            let sockets: Vec<_> = sockets
+                .map(|socket| (&socket.address, socket.target))
+                .collect();
+            extra.extend(einhorn::variables(&sockets));
+        }
         extra.extend_from_slice(birth.ours);
         let handover = Handover::plan(listeners, birth.stored, self.readiness);
         let env = worker_env::build(

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use super::advice;
+use super::expansion;
 use super::failure::system;
 pub use super::failure::{Failure, exit_code};
 use super::foundation::Foundation;
@@ -52,7 +53,10 @@ impl Environment {
 /// # Errors
 /// When the pid file, the listeners, the control socket or the loop's own descriptors cannot be
 /// had; nothing is left bound or running then.
-pub fn supervise(mut settings: Settings, environment: Environment) -> Result<Outcome, Failure> {
+pub(super) fn supervise(
+    mut settings: Settings,
+    mut environment: Environment,
+) -> Result<Outcome, Failure> {
     let voice = Voice::of(settings.name);
     fd::ensure_standard().map_err(system("opening /dev/null"))?;
     let prefix = match voice {
@@ -89,6 +93,11 @@ pub fn supervise(mut settings: Settings, environment: Environment) -> Result<Out
     let listeners = Listeners::gather(&settings, &listen_env)?;
     // They are sockets by now, and there may be thousands.
     settings.ports = Vec::new();
+    if settings.expand {
+        let sockets = listeners.as_slice();
+        settings.arguments = expansion::arguments(&settings.arguments, sockets)?;
+        environment.0 = expansion::environment(&environment.0, sockets)?;
+    }
     // After adoption, which refuses what is close-on-exec already: that is ours, not inherited.
     fd::close_on_exec_from(fd::FIRST).map_err(system("looking at inherited descriptors"))?;
     let advice = advice(&settings, &listeners);

@@ -9,11 +9,16 @@ pub(crate) const STARTERCTL: &str = env!("CARGO_BIN_EXE_starterctl");
 
 /// The test worker, which cargo builds beside them (but not when told `--test NAME` alone).
 pub(crate) fn hello() -> PathBuf {
+    example("hello")
+}
+
+/// One of the other programs that are built for tests.
+pub(crate) fn example(name: &str) -> PathBuf {
     let programs = Path::new(SD_STARTER).parent().expect("in a directory");
-    let hello = programs.join("examples/hello");
+    let example = programs.join("examples").join(name);
     assert!(
-        hello.exists(),
-        "build it first: cargo build --example hello"
+        example.exists(),
+        "build it first: cargo build --example {name}"
     );
-    hello
+    example
 }

@@ -25,6 +25,8 @@ complete -c sd-starter -l log-file -d 'Append all output to this file, or to a s
 complete -c sd-starter -l control-socket -d 'The socket for starterctl [default: $RUNTIME_DIRECTORY/control]' -r -F
 complete -c sd-starter -l timeout -d 'How long --restart and --stop wait [default: infinity]' -r
 complete -c sd-starter -l enable-auto-restart -d 'Reload by itself, every --auto-restart-interval [env: ENABLE_AUTO_RESTART]'
+complete -c sd-starter -l expand -d 'Fill in {fd:SOCKET}, {port:SOCKET} and {addr:SOCKET} in the program\'s arguments and in its environment'
+complete -c sd-starter -l einhorn -d 'Tell workers of their sockets as einhorn does, too: EINHORN_FD_COUNT, EINHORN_FD_0...'
 complete -c sd-starter -l no-cgroup -d 'No cgroup of its own for each generation, even where systemd allows it (Delegate=yes)'
 complete -c sd-starter -l daemonize -d 'Run in the background; needs --log-file'
 complete -c sd-starter -l restart -d 'Have the running supervisor reload, and wait until it has'

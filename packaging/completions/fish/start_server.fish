@@ -25,6 +25,8 @@ complete -c start_server -l log-file -d 'Append all output to this file, or to a
 complete -c start_server -l control-socket -d 'The socket for starterctl [default: $RUNTIME_DIRECTORY/control]' -r -F
 complete -c start_server -l timeout -d 'How long --restart and --stop wait [default: infinity]' -r
 complete -c start_server -l enable-auto-restart -d 'Reload by itself, every --auto-restart-interval [env: ENABLE_AUTO_RESTART]'
+complete -c start_server -l expand -d 'Fill in {fd:SOCKET}, {port:SOCKET} and {addr:SOCKET} in the program\'s arguments and in its environment'
+complete -c start_server -l einhorn -d 'Tell workers of their sockets as einhorn does, too: EINHORN_FD_COUNT, EINHORN_FD_0...'
 complete -c start_server -l no-cgroup -d 'No cgroup of its own for each generation, even where systemd allows it (Delegate=yes)'
 complete -c start_server -l daemonize -d 'Run in the background; needs --log-file'
 complete -c start_server -l restart -d 'Have the running supervisor reload, and wait until it has'

@@ -27,6 +27,7 @@ fn spawner(program: &str, arguments: &[&str], path: &str) -> Spawner {
         told: Vec::new(),
         readiness: None,
         watchdog: None,
+        einhorn: false,
         signals: Original::save(),
     }
 }
