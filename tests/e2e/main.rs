@@ -29,6 +29,7 @@ mod monitor;
 mod notify_reload;
 mod operator;
 mod patience;
+mod picture;
 mod starlet;
 mod starterctl;
 mod stopping;
