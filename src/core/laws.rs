@@ -1,6 +1,10 @@
 //! The nine invariants, over random sequences of events in a small simulated world.
 
+mod bugs;
+mod coverage;
 mod judge;
+mod kinds;
+mod lives;
 mod moves;
 mod world;
 
@@ -19,6 +23,12 @@ fn play(policy: Policy, moves: Vec<Move>) {
         }
         world.make(a_move);
     }
+    conclude(&mut world);
+}
+
+/// The rest of a life in which everything works from now on: what was asked for is done, and
+/// nobody waits.
+fn conclude(world: &mut World) {
     let before = world.spawns;
     world.settle();
     assert!(!world.heard.reloading, "law 3: READY or STOPPING is owed");
@@ -32,7 +42,7 @@ fn play(policy: Policy, moves: Vec<Move>) {
     } else if !world.finished {
         assert!(
             world.machine.serving_generation().is_some(),
-            "a good build is served at last"
+            "alive: a good build is served at last"
         );
         if let Some(asked) = world.last_request {
             assert!(

@@ -19,7 +19,10 @@ pub(super) const TIMER_REQUEST: Request = Request {
 impl Machine {
     pub(super) fn start(&mut self, now: Now, out: &mut Out) {
         match self.phase {
-            Phase::New => self.begin(None, Reason::First, Vec::new(), now, out),
+            Phase::New => {
+                let requests = self.take_queued(None, out);
+                self.begin(None, Reason::First, requests, now, out);
+            }
             // A second Start means nothing.
             Phase::Steady { .. }
             | Phase::Swapping { .. }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::bugs::Bug;
+use super::coverage::Coverage;
 use super::judge::{Before, Heard, last_word_before_the_answers};
 use super::moves::Move;
 use crate::core::{Event, Exit, Machine, Now, Policy, Request, Requester, StopBy, Word};
@@ -46,6 +48,12 @@ pub(super) struct World {
     pub(super) waiting: BTreeMap<Requester, Request>,
     pub(super) last_request: Option<usize>,
     pub(super) finished: bool,
+    /// What was met, where that is counted.
+    pub(super) coverage: Option<Coverage>,
+    /// What is wrong with the machine.
+    pub(super) bug: Option<Bug>,
+    /// For that bug.
+    pub(super) stacked: u32,
 }
 
 /// What an alive worker was told.
@@ -85,6 +93,9 @@ impl World {
             waiting: BTreeMap::new(),
             last_request: None,
             finished: false,
+            coverage: None,
+            bug: None,
+            stacked: 0,
         }
     }
 
@@ -99,12 +110,19 @@ impl World {
             served: self.machine.serving_generation(),
             trial: self.machine.policy.kill_old_delay,
         };
-        let actions = self.machine.step(event, self.now());
+        if let Some(coverage) = &mut self.coverage {
+            coverage.happens(&self.machine, &event);
+        }
+        let actions = self.step_with_bug(event, self.now());
         last_word_before_the_answers(&actions);
         for action in actions {
             self.judge(action, &before);
         }
         self.judge_the_rest();
+        let now = self.now();
+        if let Some(coverage) = &mut self.coverage {
+            coverage.ask(&self.machine, now);
+        }
     }
 
     fn nth_alive(&self, which: usize) -> Option<Generation> {
@@ -255,7 +273,8 @@ impl World {
                 });
             }
             Move::Nonsense { generation: number } => {
-                let generation = generation(number);
+                let newest = self.machine.newest.unwrap_or(Generation::FIRST);
+                let generation = (0..number).fold(newest, |newest, _| newest.next());
                 self.feed(Event::Executed { generation });
                 self.feed(Event::Exited {
                     generation,
@@ -390,7 +409,7 @@ impl World {
                 }
             }
         }
-        panic!("the machine does not come to rest");
+        panic!("alive: the machine does not come to rest");
     }
 }
 
