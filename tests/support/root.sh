@@ -26,6 +26,10 @@ set -- "$@" --aptopt='Acquire::Languages "none"'
 # A mirror may be a snapshot, and a suite may have ended. The signatures are checked nevertheless.
 set -- "$@" --aptopt='Acquire::Check-Valid-Until "false"'
 
+# What is installed from Debian's own images has had a merged /usr for long; this one only when told.
+[ "$suite" != bullseye ] || set -- "$@" --setup-hook='cd "$1" && for name in bin sbin lib lib64; do
+    mkdir -p usr/$name && ln -s usr/$name $name; done'
+
 # This file is part of what a root is made of.
 key=$(printf '%s\n' "$packages" "$(dpkg --print-architecture)" | cat - "$0" | sha256sum | cut -c 1-12)
 cache=${SD_STARTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sd-starter}
@@ -57,13 +61,17 @@ apt-config dump | grep -E '^Acquire::(https?::|Retries|Check-)' >"$options" || :
 # What an interrupted run has left, and roots that nobody wants any more.
 rm -rf "$root" "$root.contents" "$root.new"
 find "$cache/roots" -maxdepth 1 -name '*.lock' -mtime +30 | while read -r old; do
-    flock -n "$old" rm -rf "${old%.lock}" "${old%.lock}.contents" "$old" || :
+    flock -n "$old" rm -rf "${old%.lock}" "${old%.lock}.contents" "${old%.lock}.log" "$old" || :
 done
 
 echo "building a Debian $suite: $packages" >&2
-mmdebstrap --quiet --mode=root --variant=essential --format=directory "$@" --aptopt="$options" \
+if ! mmdebstrap --quiet --mode=root --variant=essential --format=directory "$@" --aptopt="$options" \
     --include="$(echo "$packages" | sed 's/ *$//; s/  */,/g')" \
-    "$suite" "$root.new" "${mirror:-http://deb.debian.org/debian}" >&2 9>&-
+    "$suite" "$root.new" "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 9>&-; then
+    cat "$root.log" >&2
+    exit 1
+fi
+rm -f "$root.log"
 contents "$root.new" >"$root.contents"
 mv -T "$root.new" "$root"
 echo "$root"
