@@ -22,3 +22,13 @@ pub(crate) fn example(name: &str) -> PathBuf {
     );
     example
 }
+
+/// What a rig is given.
+pub(crate) fn all() -> [PathBuf; 3] {
+    match std::env::var_os("SD_STARTER_RIG_PROGRAMS") {
+        Some(directory) => {
+            ["sd-starter", "starterctl", "hello"].map(|name| Path::new(&directory).join(name))
+        }
+        None => [SD_STARTER.into(), STARTERCTL.into(), hello()],
+    }
+}

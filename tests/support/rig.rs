@@ -1,7 +1,11 @@
-//! A real systemd of the test's own: booted from this machine's /usr in about half a second, with its
-//! own network, gone with the test (see `rig.sh`). Any number of them run at once.
+//! A real systemd of the test's own: booted in about half a second, with its own network, gone with the
+//! test (see `rig.sh`). Any number of them run at once.
 //!
-//! Limitations: Linux, root, and the machine's own version of systemd.
+//! It is booted from this machine's /usr, with this machine's version of systemd; or, to see another
+//! one, from the root of another system (see `root.sh`): that of `SD_STARTER_RIG_ROOT`, with our
+//! programs from the directory `SD_STARTER_RIG_PROGRAMS`, where they are built for an older C library.
+//!
+//! Limitations: Linux, and root.
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Seek};
@@ -49,10 +53,19 @@ impl Rig {
     /// Boots one, with our programs in /usr/bin and the shipped units in /etc/systemd/system.
     /// None where it cannot run; see [`requirement`].
     pub(crate) fn boot() -> Option<Self> {
-        requirement::rig().then(Self::boot_now)
+        let base = std::env::var_os("SD_STARTER_RIG_ROOT").map(PathBuf::from);
+        let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+        requirement::rig().then(|| Self::boot_now(base.as_deref(), Some(&units), &programs::all()))
     }
 
-    fn boot_now() -> Self {
+    /// Boots one from a root of `root.sh`, with nothing of ours in it: for packages, which can be
+    /// installed in it.
+    #[expect(dead_code, reason = "for the tests of packages")]
+    pub(crate) fn boot_from(base: &Path) -> Option<Self> {
+        requirement::rig().then(|| Self::boot_now(Some(base), None, &[]))
+    }
+
+    fn boot_now(base: Option<&Path>, units: Option<&Path>, programs: &[PathBuf]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("sd-starter-rig.{}.{number}", std::process::id());
@@ -63,7 +76,6 @@ impl Rig {
         let log =
             File::from(rustix::fs::memfd_create("rig.log", MemfdFlags::CLOEXEC).expect("a memfd"));
         let output = || Stdio::from(log.try_clone().expect("a spare fd"));
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut guardian = Command::new("unshare")
             .args([
                 "--mount",
@@ -75,9 +87,9 @@ impl Rig {
                 "rig.sh",
             ])
             .arg(&name)
-            .arg(repository.join("systemd"))
-            .args([programs::SD_STARTER, programs::STARTERCTL])
-            .arg(programs::hello())
+            .arg(base.unwrap_or(Path::new("")))
+            .arg(units.unwrap_or(Path::new("")))
+            .args(programs)
             .env("NOTIFY_SOCKET", format!("@{name}"))
             .stdin(Stdio::piped())
             .stdout(output())

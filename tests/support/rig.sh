@@ -1,9 +1,10 @@
-# Boots a systemd of its own from this machine's /usr, and takes it down when stdin ends.
+# Boots a systemd of its own, and takes it down when stdin ends.
 #
-#   unshare --mount --propagation private sh rig.sh NAME UNITS PROGRAM...
+#   unshare --mount --propagation private sh rig.sh NAME BASE UNITS PROGRAM...
 #
 # NAME     unique on this machine
-# UNITS    a directory of unit files for /etc/systemd/system
+# BASE     the root of a system (see root.sh), which is not written to; or empty: this machine's /usr
+# UNITS    a directory of unit files for /etc/systemd/system; or empty
 # PROGRAM  is copied to /usr/bin
 #
 # rig.rs holds the other end of stdin, so the rig goes with the test, however that ends. Whatever
@@ -11,8 +12,8 @@
 # What remains are empty cgroup directories: removed at the end, or, should this shell be killed
 # too, by the next rig.
 set -eu
-name=$1 units=$2
-shift 2
+name=$1 base=$2 units=$3
+shift 3
 
 # nspawn's own directory: its lock files and leftovers then stay in here.
 stage=/run/systemd/nspawn
@@ -43,16 +44,29 @@ for hierarchy in $hierarchies; do
     mkdir "$hierarchy/$name"
 done
 
-# The root: empty but for what a boot needs. Not a first boot, or systemd would enable every unit.
 root=$stage/root
-mkdir -p $root/etc/systemd/system $root/usr $root/run $root/tmp $root/var $root/root $root/srv
-for link in bin sbin lib lib32 lib64 libx32; do
-    [ ! -L /$link ] || ln -s "usr/$link" $root/$link
-done
-cp -L /etc/os-release $root/etc/os-release
-for entry in passwd group nsswitch.conf hosts protocols services ld.so.cache alternatives pam.d security; do
-    [ ! -e /etc/$entry ] || cp -a /etc/$entry $root/etc/
-done
+if [ -n "$base" ]; then
+    # Writes go to the tmpfs.
+    mkdir $stage/writes $stage/work
+    mount -t overlay -o "lowerdir=$base,upperdir=$stage/writes,workdir=$stage/work" sd-starter-rig $root
+    overlay=
+    programs=$root/usr/bin
+else
+    # Empty but for what a boot needs.
+    mkdir -p $root/etc/systemd/system $root/usr $root/run $root/tmp $root/var $root/root $root/srv
+    for link in bin sbin lib lib32 lib64 libx32; do
+        [ ! -L /$link ] || ln -s "usr/$link" $root/$link
+    done
+    cp -L /etc/os-release $root/etc/os-release
+    for entry in passwd group nsswitch.conf hosts protocols services ld.so.cache alternatives pam.d security; do
+        [ ! -e /etc/$entry ] || cp -a /etc/$entry $root/etc/
+    done
+    # /usr is the machine's, with our programs laid over it; writes go to a tmpfs.
+    overlay=--overlay=/usr:$stage/usr:/usr
+    programs=$stage/usr/bin
+    mkdir $programs
+fi
+# Not a first boot, or systemd would enable every unit.
 tr -d - </proc/sys/kernel/random/uuid >$root/etc/machine-id
 cat >$root/etc/systemd/system/default.target <<UNIT
 [Unit]
@@ -63,13 +77,10 @@ Wants=dbus.socket
 AllowIsolate=yes
 UNIT
 for unit in systemd-networkd systemd-resolved systemd-timesyncd systemd-firstboot; do
-    ln -s /dev/null $root/etc/systemd/system/$unit.service
+    ln -sf /dev/null $root/etc/systemd/system/$unit.service
 done
-cp "$units"/*.service "$units"/*.socket $root/etc/systemd/system/
-
-# /usr is the machine's, with our programs laid over it; writes go to a tmpfs.
-mkdir $stage/usr/bin
-cp "$@" $stage/usr/bin/
+[ -z "$units" ] || cp "$units"/*.service "$units"/*.socket $root/etc/systemd/system/
+[ $# -eq 0 ] || cp "$@" $programs/
 
 (
     for hierarchy in $hierarchies; do
@@ -81,7 +92,7 @@ cp "$@" $stage/usr/bin/
         env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
         systemd-nspawn --quiet --register=no --keep-unit --private-network --notify-ready=yes \
         --machine="$name" --console=pipe --resolv-conf=off --timezone=off --link-journal=no \
-        --directory=$root --overlay="/usr:$stage/usr:/usr" --boot </dev/null
+        --directory=$root $overlay --boot </dev/null
 ) &
 outer=$!
 
