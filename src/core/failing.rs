@@ -1,6 +1,5 @@
 //! One attempt of a candidate that fails: another try, or the verdict.
 
-
 use super::clock::Now;
 use super::exit::Exit;
 use super::failure::{Cause, Failure};
