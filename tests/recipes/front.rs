@@ -14,7 +14,7 @@ pub(crate) fn haproxy(directory: &Path, server: SocketAddr) -> (Supervisor, Sock
          defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 5s\n  retries 0\n  option http-server-close\n\
          frontend f\n  bind {address}\n  default_backend b\n\
          backend b\n  use-fcgi-app php\n  server php {} proto fcgi\n\
-         fcgi-app php\n  docroot {}\n  index index.php\n",
+         fcgi-app php\n  docroot {}\n  index index.php\n  no option keep-conn\n",
         server,
         directory.display()
     );

@@ -61,7 +61,7 @@ recipes! {
     haproxy: "haproxy", Traffic::Full, [("/usr/sbin/haproxy", "haproxy")];
     go: "go", Traffic::Full, [("/usr/bin/go", "golang-go")];
     axum: "axum", Traffic::Full, [];
-    php_fpm: "php-fpm", Traffic::Front, [("/usr/sbin/haproxy", "haproxy"), ("/usr/share/doc/php-fpm", "php-fpm")];
+    php_fpm: "php-fpm", Traffic::Front, [("/usr/sbin/haproxy", "haproxy"), ("/etc/php", "php-fpm")];
     shell: "shell", Traffic::Full, [];
 }
 
