@@ -18,6 +18,7 @@ mod bad_input;
 mod clients;
 mod crash;
 mod draining;
+mod front_door;
 mod handing_over;
 mod hangup;
 mod hostile_clients;

@@ -60,7 +60,6 @@ impl Rig {
 
     /// Boots one from a root of `root.sh`, with nothing of ours in it: for packages, which can be
     /// installed in it.
-    #[expect(dead_code, reason = "for the tests of packages")]
     pub(crate) fn boot_from(base: &Path) -> Option<Self> {
         requirement::rig().then(|| Self::boot_now(Some(base), None, &[]))
     }
