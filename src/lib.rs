@@ -24,6 +24,31 @@
 //!  src/os            thin safe wrappers over system calls: the only unsafe; uses nothing of ours
 //! ```
 //!
+//! # A swap, from room to room
+//!
+//! ```text
+//!  starterctl reload ──▶ shell::control ──▶ Event::Reload ──▶ core::Machine::step
+//!                                                                   │ Action::Spawn
+//!      the worker ◀── os::child (fork, exec) ◀── shell::spawn ◀─────┘
+//!          │ READY=1 (worker::ready)
+//!          └──▶ shell::mailbox ──▶ Event::Said ──▶ core::Machine::step
+//!                                                      ├─ Action::Signal ──▶ TERM to the old worker
+//!                                                      └─ Action::Answer ──▶ shell::control ──▶ exit status 0
+//! ```
+//!
+//! # Where to read
+//!
+//! | question | chapter |
+//! |---|---|
+//! | what a generation lives through, and what always holds | [`core`]: the lifecycle and the nine invariants |
+//! | which texts are spoken, and where each is defined | [`protocol`]: a table with the source of each |
+//! | what an effect is, and who owns a descriptor | [`shell`] |
+//! | what is unsafe, and why it is sound | [`os`] |
+//! | what a server has to do | [`worker`] |
+//! | what the options mean | [`cli`] |
+//!
+//! # The house, kept
+//!
 //! `shell` and `worker` do not know each other: they meet in `protocol`, and on a wire.
 //! `tests/house` reads the sources and fails on an arrow that points upwards.
 

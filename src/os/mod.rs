@@ -23,8 +23,9 @@
 //! The first two are there for workers, too, which have no `nix`.
 //!
 //! Two habits hold everywhere. A result of -1 becomes an error in one place,
-//! `nix::errno::Errno::result` (for workers `inherited::result`). And EINTR is retried in one place, `retry`,
-//! which must not be mistaken for EAGAIN: that one is an answer.
+//! `nix::errno::Errno::result` (for workers `inherited::result`). And EINTR is
+//! retried in one place, `retry`, which must not be mistaken for EAGAIN: that one
+//! is an answer.
 
 #[cfg(feature = "supervisor")]
 mod after_fork;

@@ -1,30 +1,30 @@
 //! Texts that cross a process boundary: pure, bounded, total.
 //!
-//! | file | text | between us and |
-//! |---|---|---|
-//! | [`port`] | `[HOST:]PORT[=FD]` | the user |
-//! | [`duration`] | `5`, `0.5`, `1m 30s`, `infinity` | the user |
-//! | [`signal_name`] | `TERM`, `SIGTERM`, `15` | the user |
-//! | [`envdir`] | a directory of variables | the user |
-//! | [`tuning`] | `KILL_OLD_DELAY` and its companions | the user |
-//! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers |
-//! | [`generation`] | `SERVER_STARTER_GENERATION` | workers |
-//! | [`placeholder`] | `{fd:http}` in arguments and environment | the user |
-//! | [`einhorn`] | `EINHORN_FD_0` and its companions | workers |
-//! | [`worker_env`] | the environment of a worker, written | workers |
-//! | [`worker_sockets`] | `SERVER_STARTER_PORT` and `LISTEN_FDS`, read by a worker | supervisors |
-//! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel |
-//! | [`signal_sets`] | the masks in `/proc/PID/status` | the kernel |
-//! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers |
-//! | [`notify_message`] | sd_notify datagrams, read | workers |
-//! | [`notify_state`] | sd_notify datagrams, written | systemd |
-//! | [`control`] | the control socket's Varlink messages | clients |
-//! | [`monitor_event`] | the replies to `Monitor` | clients |
-//! | [`journal_record`] | journald's native protocol | journald |
-//! | [`message_ids`] | the journal's MESSAGE_ID= | the catalog, alerts |
-//! | [`process_stat`] | `/proc/PID/stat` | the kernel |
-//! | [`pid_file`] | `PID` | scripts |
-//! | [`status_file`] | `GENERATION:PID` | scripts |
+//! | file | text | between us and | source |
+//! |---|---|---|---|
+//! | [`port`] | `[HOST:]PORT[=FD]` | the user | `start_server` 0.35 |
+//! | [`duration`] | `5`, `0.5`, `1m 30s`, `infinity` | the user | ours; systemd.time(7) for the units |
+//! | [`signal_name`] | `TERM`, `SIGTERM`, `15` | the user | signal(7), `kill -l` |
+//! | [`envdir`] | a directory of variables | the user | `envdir` of daemontools, as `start_server` reads it |
+//! | [`tuning`] | `KILL_OLD_DELAY` and its companions | the user | `start_server` 0.35 |
+//! | [`address`] | the key of a socket in `SERVER_STARTER_PORT` | workers | `start_server` 0.35, getsockname(2) |
+//! | [`generation`] | `SERVER_STARTER_GENERATION` | workers | `start_server` 0.35 |
+//! | [`placeholder`] | `{fd:http}` in arguments and environment | the user | ours |
+//! | [`einhorn`] | `EINHORN_FD_0` and its companions | workers | einhorn's README |
+//! | [`worker_env`] | the environment of a worker, written | workers | `start_server` 0.35, systemd.exec(5) |
+//! | [`worker_sockets`] | `SERVER_STARTER_PORT` and `LISTEN_FDS`, read by a worker | supervisors | `Server::Starter::server_ports`, sd_listen_fds(3) |
+//! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel | cgroups(7) |
+//! | [`signal_sets`] | the masks in `/proc/PID/status` | the kernel | proc(5) |
+//! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers | sd_listen_fds(3) |
+//! | [`notify_message`] | sd_notify datagrams, read | workers | sd_notify(3) |
+//! | [`notify_state`] | sd_notify datagrams, written | systemd | sd_notify(3) |
+//! | [`control`] | the control socket's Varlink messages | clients | varlink.org |
+//! | [`monitor_event`] | the replies to `Monitor` | clients | ours, over Varlink |
+//! | [`journal_record`] | journald's native protocol | journald | the Native Protocol of systemd-journald |
+//! | [`message_ids`] | the journal's MESSAGE_ID= | the catalog, alerts | systemd.journal-fields(7) |
+//! | [`process_stat`] | `/proc/PID/stat` | the kernel | proc(5) |
+//! | [`pid_file`] | `PID` | scripts | `start_server` 0.35 |
+//! | [`status_file`] | `GENERATION:PID` | scripts | `start_server` 0.35 |
 //!
 //! Nothing here opens, sends, looks at a clock or logs. A parser answers every
 //! input of every size with a value or a named refusal, and each has property

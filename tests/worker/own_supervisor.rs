@@ -42,7 +42,7 @@ fn supervise(address: &str, control: &str) -> Done {
         .control_socket(control)
         .interval(Duration::from_millis(100))
         .run()?;
-    println!("{outcome:?}");
+    eprintln!("own-supervisor: {outcome:?}");
     Ok(())
 }
 

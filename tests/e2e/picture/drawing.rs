@@ -8,7 +8,7 @@ const LEFT: f64 = 130.0;
 const RIGHT: f64 = 20.0;
 const LANE: f64 = 52.0;
 /// Where the first generation's lane begins: below the reloads.
-const TOP: f64 = 112.0;
+const TOP: f64 = 126.0;
 /// The height of the tallest column of requests.
 const REQUESTS: f64 = 70.0;
 /// One column of requests.
@@ -134,6 +134,7 @@ impl Picture {
             reload.code,
         );
         let said = reload.said.trim_start_matches("starterctl: ");
+        let said = said.replace(", ", ",; ");
         for (index, part) in said.split("; ").enumerate() {
             let y = 70 + 14 * index;
             let _ = writeln!(
@@ -165,6 +166,15 @@ impl Picture {
                 "starting" => ("starting", 0.25),
                 "draining" => ("draining", 0.45),
                 "serving" | "ready" => ("serving", 1.0),
+                "attempt-failed" => {
+                    let _ = writeln!(
+                        svg,
+                        r##"<text x="{:.1}" y="{:.1}" fill="{colour}">failed</text>"##,
+                        from + 6.0,
+                        y + 21.0
+                    );
+                    continue;
+                }
                 _ => continue,
             };
             let ink = if opacity < 0.9 { "#222222" } else { "#ffffff" };
