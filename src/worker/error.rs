@@ -69,7 +69,7 @@ impl fmt::Display for Error {
             ),
             Error::NothingPassed { reason } => match reason {
                 Some(NotForUs::Unset) | None => f.write_str(
-                    "no sockets were passed: neither SERVER_STARTER_PORT nor LISTEN_FDS says so",
+                    "no sockets were passed, neither in SERVER_STARTER_PORT nor in LISTEN_FDS",
                 ),
                 Some(other) => other.fmt(f),
             },

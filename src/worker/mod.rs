@@ -99,7 +99,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// }
 /// # command.status().unwrap();
 /// ```
-pub const VARIABLES: [&str; 12] = [
+pub const VARIABLES: &[&str] = &[
     "SERVER_STARTER_PORT",
     "SERVER_STARTER_GENERATION",
     "LISTEN_PID",

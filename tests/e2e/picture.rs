@@ -127,6 +127,7 @@ fn the_picture_of_a_swap_is_drawn_from_a_run() {
     gate.open();
     assert_eq!(held.finish().expect("the rest of the answer"), 1);
     let held_until = now();
+    assert!(instance.run(&["wait", "--drained"]).status.success());
     clients.answered(150);
     instance.deploy("--never-ready --exit-after-ms 500:3");
     let bad = reload(&instance);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -147,10 +148,14 @@ impl Kitchen {
         let took = started.elapsed().as_secs_f32() / 10.0;
         let answered = report.answered();
         println!(
-            "\nrecipe {}: {version}: {RELOADS} reloads, {answered} answers, {} failed, {took:.1} s a swap\n{report}",
+            "\nrecipe {}: {version}, {RELOADS} reloads\n{report}",
+            self.name
+        );
+        note(&format!(
+            "| {} | {version} | {RELOADS} | {answered} | {} | {took:.1} |\n",
             self.name,
             failed(&report)
-        );
+        ));
         let done = self.shell("starterctl stop ./control").output();
         assert!(
             done.expect("sh can be started").status.success(),
@@ -239,6 +244,18 @@ impl Drop for Stop<'_> {
             .shell("starterctl stop --timeout 60 ./control")
             .output();
         drop(stopped.map_err(|error| eprintln!("starterctl: {error}")));
+    }
+}
+
+/// A row of the table that `tests/run` shows in the end.
+fn note(row: &str) {
+    if let Some(table) = env::var_os("SD_STARTER_RECIPES_TABLE") {
+        let mut table = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(table)
+            .expect("a file");
+        table.write_all(row.as_bytes()).expect("there is room");
     }
 }
 
