@@ -45,8 +45,8 @@ macro_rules! recipes {
 
 recipes! {
     gunicorn: "gunicorn", Traffic::Full, [("/usr/bin/gunicorn", "gunicorn")];
-    uvicorn: "uvicorn", Traffic::Full, [("/usr/bin/uvicorn", "uvicorn")];
-    hypercorn: "hypercorn", Traffic::Full,
+    uvicorn: "uvicorn", Traffic::AlmostAll, [("/usr/bin/uvicorn", "uvicorn")];
+    hypercorn: "hypercorn", Traffic::AlmostAll,
         [("/usr/lib/python3/dist-packages/hypercorn", "python3-hypercorn")];
     puma: "puma", Traffic::Full, [("/usr/bin/puma", "puma")];
     unicorn: "unicorn", Traffic::Full, [("/usr/bin/unicorn", "unicorn")];
