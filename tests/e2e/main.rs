@@ -40,6 +40,8 @@ mod the_rig;
 mod the_worker;
 mod trial;
 mod two_requests;
+mod type_notify_reload;
 mod units;
+mod varlink;
 mod verdicts;
 mod worker_crate;
