@@ -16,6 +16,7 @@ mod app;
 mod bad_deploys;
 mod bad_input;
 mod clients;
+mod console;
 mod crash;
 mod draining;
 mod front_door;
