@@ -108,6 +108,14 @@ impl App {
         assert_eq!(answer.expect("an answer"), version);
     }
 
+    /// Sends a signal to the supervisor alone. (The option of `systemctl kill` that does has had two
+    /// names.)
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let main = self.property("MainPID");
+        self.rig.ok(&["kill", "-s", name, &main]);
+    }
+
     #[track_caller]
     pub(crate) fn property(&self, name: &str) -> String {
         self.rig.property("app.service", name)

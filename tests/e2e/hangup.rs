@@ -8,9 +8,9 @@ fn heard(app: &App, count: usize) -> Vec<String> {
     let lines = app.rig.journal(&["_PID=1", "UNIT=app.service"]);
     let messages = lines.lines().filter_map(|line| {
         let (_, rest) = line.split_once("Got notification message from PID ")?;
-        Some(rest.split_once(" (")?.1)
+        Some(rest.split_once(' ')?.1.trim_start_matches('('))
     });
-    // systemd shows a datagram as "RELOADING=1, MONOTONIC_USEC=5".
+    // systemd shows a datagram as "RELOADING=1, MONOTONIC_USEC=5", and did so in parentheses.
     let names = messages
         .filter(|message| !message.starts_with("STATUS="))
         .flat_map(|message| {
@@ -25,13 +25,7 @@ fn heard(app: &App, count: usize) -> Vec<String> {
 /// One SIGHUP to the main pid, up to the READY that ends the reload.
 fn hang_up(app: &App) -> Vec<String> {
     let before = heard(app, 0).len();
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.signal("HUP");
     wait::for_some("READY after SIGHUP", SOON, || {
         let heard = heard(app, before);
         heard
@@ -78,13 +72,7 @@ fn nothing_is_announced_while_exec_reload_runs() {
     wait::until("the request of ExecReload=", SOON, || {
         app.journal().contains("reload asked for by ExecReload=")
     });
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.signal("HUP");
     let reload = reload.wait(SOON);
     assert!(reload.status.success(), "systemctl reload: {reload}");
     wait::until("the swap that SIGHUP asked for", SOON, || {

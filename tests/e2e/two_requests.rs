@@ -106,11 +106,5 @@ fn a_second_hangup_does_not_cut_the_interval_short() {
 }
 
 fn hang_up(app: &App) {
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.signal("HUP");
 }

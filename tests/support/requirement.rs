@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use super::rig::Rig;
+
 /// What `rig.sh` needs, and the Debian packages that have it.
 const TOOLS: [(&str, &str); 5] = [
     ("systemd-nspawn", "systemd-container"),
@@ -23,6 +25,22 @@ pub(crate) fn rig() -> bool {
 pub(crate) fn file(path: &str, packages: &str) -> bool {
     let why = format!("{path} is missing (Debian: apt-get install {packages})");
     Path::new(path).exists() || skip(&why)
+}
+
+/// Whether a rig's systemd is of that version or newer. It is no fault of the machine if not, so the
+/// story is not told there, and says so: `tests/matrix` shows where it was.
+pub(crate) fn systemd(rig: &Rig, version: u32, why: &str) -> bool {
+    let enough = rig.systemd_version() >= version;
+    if !enough {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a test");
+        // Not eprintln: the test harness would hide it, as the test passes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nneeds systemd {version}: {name}: {why}"
+        );
+    }
+    enough
 }
 
 /// Says loudly that the test which calls this is skipped; false, or no return at all.

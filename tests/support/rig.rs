@@ -180,6 +180,14 @@ impl Rig {
         self.leader
     }
 
+    /// Its systemd's version.
+    pub(crate) fn systemd_version(&self) -> u32 {
+        // The first line: "systemd 252 (252.39-1~deb12u2)".
+        let text = self.ok(&["systemctl", "--version"]);
+        let version = text.split_whitespace().nth(1).map(str::parse);
+        version.and_then(Result::ok).expect("a number")
+    }
+
     /// The name of the machine and of its cgroup.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -15,7 +15,8 @@
 set -eu
 suite=$1
 shift
-packages="systemd-sysv dbus $*"
+# systemd only recommends some of these of late; without libseccomp it leaves out SystemCallFilter=.
+packages="systemd-sysv dbus libseccomp2 mount procps $*"
 # Pages that nobody reads in a rig. The licences stay: tools look for them.
 set --
 for path in '/usr/share/doc/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/share/man/*'; do
