@@ -102,7 +102,7 @@ fn varlinkctl_monitors_a_reload_from_beginning_to_end() {
             })
             .collect()
     };
-    wait::for_value("the first event", SOON, ["watching"].as_slice(), || heard());
+    wait::for_value("the first event", SOON, ["watching"].as_slice(), &heard);
     app.deploy("--ready --text v2");
     app.reload_well();
     let swap = [
@@ -113,7 +113,7 @@ fn varlinkctl_monitors_a_reload_from_beginning_to_end() {
         "draining",
         "drained",
     ];
-    wait::for_value("the events of a swap", SOON, swap.as_slice(), || heard());
+    wait::for_value("the events of a swap", SOON, swap.as_slice(), &heard);
     app.rig.ok(&["systemctl", "stop", "app"]);
     assert!(monitor.wait(SOON).status.success(), "it ends with us");
     assert_eq!(heard().last().map(String::as_str), Some("exiting"));
