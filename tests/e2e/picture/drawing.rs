@@ -97,8 +97,7 @@ impl Picture {
         }
         self.held(&mut svg);
         self.requests(&mut svg, base);
-        let seconds = (self.span.1 - self.span.0) as f64 / 1e6;
-        for second in 0..=seconds as u64 {
+        for second in 0..=(self.span.1 - self.span.0) / 1_000_000 {
             let x = self.x(self.span.0 + second * 1_000_000);
             let _ = writeln!(
                 svg,
