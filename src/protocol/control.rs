@@ -48,6 +48,8 @@ pub enum Call {
     Reload(Reload),
     /// `Stop`.
     Stop,
+    /// `Upgrade`.
+    Upgrade,
     /// `GetStatus`.
     GetStatus,
     /// `Wait`.
@@ -134,6 +136,11 @@ pub enum Refusal {
         /// The generation that keeps serving.
         kept: Option<u64>,
     },
+    /// The program on disk cannot take over, and has not.
+    UpgradeFailed {
+        /// Why, in one line.
+        reason: String,
+    },
     /// Another generation serves than the one that the caller named.
     OtherGeneration {
         /// The one that serves.
@@ -183,6 +190,7 @@ fn understand(raw: RawCall) -> Result<Call, Refusal> {
         },
         (INTERFACE, "Reload") => read(parameters).map(Call::Reload),
         (INTERFACE, "Stop") => none(&parameters).map(|()| Call::Stop),
+        (INTERFACE, "Upgrade") => none(&parameters).map(|()| Call::Upgrade),
         (INTERFACE, "GetStatus") => none(&parameters).map(|()| Call::GetStatus),
         (INTERFACE, "Wait") => read(parameters).map(Call::Wait),
         (INTERFACE, "Monitor") if raw.more != Some(true) => Err(Refusal::ExpectedMore),
@@ -293,6 +301,9 @@ pub fn render_refusal(refusal: &Refusal) -> Vec<u8> {
             "ReloadFailed",
             json!({ "reason": reason, "generation": generation, "kept": kept }),
         ),
+        Refusal::UpgradeFailed { reason } => {
+            (INTERFACE, "UpgradeFailed", json!({ "reason": reason }))
+        }
         Refusal::OtherGeneration { serving } => {
             (INTERFACE, "OtherGeneration", json!({ "serving": serving }))
         }

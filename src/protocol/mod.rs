@@ -25,6 +25,7 @@
 //! | [`process_stat`] | `/proc/PID/stat` | the kernel | proc(5) |
 //! | [`pid_file`] | `PID` | scripts | `start_server` 0.35 |
 //! | [`status_file`] | `GENERATION:PID` | scripts | `start_server` 0.35 |
+//! | [`state`] | everything that is going on | our successor | ours |
 //!
 //! Nothing here opens, sends, looks at a clock or logs. A parser answers every
 //! input of every size with a value or a named refusal, and each has property

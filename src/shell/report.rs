@@ -142,7 +142,11 @@ fn verdict(verdict: &Verdict, at: Now, now: Now) -> Value {
     let name = match verdict {
         Verdict::Serving(_) => "serving",
         Verdict::Failed { .. } => "failed",
-        Verdict::OtherGeneration { .. } | Verdict::Stopping | Verdict::Stopped => "refused",
+        Verdict::OtherGeneration { .. }
+        | Verdict::Stopping
+        | Verdict::Stopped
+        | Verdict::Upgraded { .. }
+        | Verdict::NotUpgraded { .. } => "refused",
     };
     json!({
         "verdict": name,
