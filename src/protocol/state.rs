@@ -117,8 +117,9 @@ impl std::error::Error for Unreadable {}
 /// `TooLong` for one that nobody would read.
 pub fn render(state: &State) -> Result<Vec<u8>, Unreadable> {
     let body = serde_json::to_vec(state).map_err(|error| Unreadable::Content(error.to_string()))?;
-    let (length, sum) = (body.len(), checksum(&body));
-    let mut bytes = format!("{MAGIC} {VERSION} {NEEDS} {length} {sum:016x}\n").into_bytes();
+    let head = format!("{MAGIC} {VERSION} {NEEDS} {}", body.len());
+    let sum = checksum(&head, &body);
+    let mut bytes = format!("{head} {sum:016x}\n").into_bytes();
     bytes.extend(body);
     if bytes.len() > MAX_LENGTH {
         return Err(Unreadable::TooLong);
@@ -150,19 +151,19 @@ pub fn parse(bytes: &[u8]) -> Result<State, Unreadable> {
         return Err(Unreadable::Version { version, needs });
     }
     let length = words.next().and_then(|word| word.parse::<usize>().ok());
-    let sum = words
-        .next()
-        .and_then(|word| u64::from_str_radix(word, 16).ok());
-    if length != Some(body.len()) || sum != Some(checksum(body)) {
+    let (summed, sum) = head.rsplit_once(' ').ok_or(Unreadable::Torn)?;
+    let sum = u64::from_str_radix(sum, 16).ok();
+    if length != Some(body.len()) || sum != Some(checksum(summed, body)) {
         return Err(Unreadable::Torn);
     }
     serde_json::from_slice(body).map_err(|error| Unreadable::Content(error.to_string()))
 }
 
 /// FNV-1a, 64 bits: against accidents, not against forgers, who cannot come here.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+fn checksum(head: &str, body: &[u8]) -> u64 {
+    let bytes = head.bytes().chain(body.iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 

@@ -51,8 +51,9 @@ fn state() -> State {
 
 /// A state with another first line or body, and a first line that fits.
 fn framed(version: u32, needs: u32, body: &str) -> Vec<u8> {
-    let (length, sum) = (body.len(), checksum(body.as_bytes()));
-    format!("{MAGIC} {version} {needs} {length} {sum:x}\n{body}").into_bytes()
+    let head = format!("{MAGIC} {version} {needs} {}", body.len());
+    let sum = checksum(&head, body.as_bytes());
+    format!("{head} {sum:x}\n{body}").into_bytes()
 }
 
 fn body() -> serde_json::Value {
