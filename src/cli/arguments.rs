@@ -239,6 +239,10 @@ pub struct Arguments {
     #[arg(long, help_heading = ERRANDS)]
     pub stop: bool,
 
+    /// Say whether this program could take over with the state on standard input
+    #[arg(long, hide = true)]
+    pub check_state: bool,
+
     /// How long --restart and --stop wait [default: infinity]
     #[arg(long, value_name = "DURATION", help_heading = ERRANDS)]
     pub timeout: Option<String>,
@@ -255,6 +259,7 @@ const ERRANDS: &str = "Speaking to a running supervisor";
 const AFTER_HELP: &str = "\
 Signals:
   HUP        reload
+  USR2       upgrade in place: the sd-starter that is now on disk takes over
   TERM, INT  stop; a second INT kills every worker at once
 
 Exit codes:

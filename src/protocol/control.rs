@@ -9,6 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::version::version;
+
 /// The longest message that is read, in bytes. Ours are a few hundred.
 pub const MAX_CALL: usize = 64 * 1024;
 
@@ -245,7 +247,7 @@ pub fn info() -> Vec<u8> {
     render_reply(&json!({
         "vendor": "sd-starter",
         "product": "sd-starter",
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": version(),
         "url": "",
         "interfaces": [SERVICE_INTERFACE, SYSTEMD_INTERFACE, INTERFACE],
     }))

@@ -28,6 +28,7 @@
 //! place they have the numbers in `fds`; after a crash they come out of systemd's fd store under
 //! their labels. LENGTH and CHECKSUM tell a state that was torn in writing from one that is whole.
 
+pub mod consent;
 pub mod held;
 pub mod label;
 pub mod machine;

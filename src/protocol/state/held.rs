@@ -3,6 +3,8 @@
 //! Everything that could mean something else by now carries what it is proved by: a file its inode,
 //! a socket its cookie, a process its pid beside a pidfd. What cannot be proved is not taken over.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::label::Label;
@@ -314,6 +316,24 @@ pub struct LogCommand {
     pub deaths: u32,
     /// When it is to be started again.
     pub due: Option<Moment>,
+}
+
+impl File {
+    /// A file by its path, device and inode.
+    #[must_use]
+    pub fn new(path: &Path, (device, inode): (u64, u64)) -> Self {
+        Self {
+            path: path.into(),
+            device,
+            inode,
+        }
+    }
+}
+
+impl From<&Path> for Bytes {
+    fn from(path: &Path) -> Self {
+        Self(path.as_os_str().as_encoded_bytes().into())
+    }
 }
 
 impl From<Bytes> for String {
