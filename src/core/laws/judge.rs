@@ -66,7 +66,10 @@ impl World {
                 let fits = match verdict {
                     Verdict::Upgraded { .. } | Verdict::NotUpgraded { .. } => true,
                     Verdict::Stopping => self.leaves,
-                    _ => false,
+                    Verdict::Serving(_)
+                    | Verdict::Failed { .. }
+                    | Verdict::OtherGeneration { .. }
+                    | Verdict::Stopped => false,
                 };
                 assert!(fits, "law 9: {verdict} to whoever asked for an upgrade");
             }

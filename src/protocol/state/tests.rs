@@ -2,15 +2,124 @@
 
 use proptest::prelude::*;
 
-use super::held::{Bytes, File, Listener, Origin};
-use super::machine::{Machine, Phase};
+use super::held::{
+    Bytes, Cgroup, Client, Control, File, Kept, Listener, LogCommand, Mailbox, Origin, PidFile,
+    Probe, Runtime, Signals, Start, StatusFile, Turn, Wait, Worker,
+};
+use super::machine::{Exit, Machine, Phase};
 use super::*;
 
+/// A state with something in every place of the shell's part. (`core` has fixtures of the other.)
 fn state() -> State {
+    let label = |text| Label::new(text).unwrap();
     let file = File {
         path: Bytes(b"/run/\xff%/s".to_vec()),
         device: 5,
         inode: u64::MAX,
+    };
+    let held = Held {
+        boot: "2f4f3d3e-0000-4000-8000-000000000001".to_owned(),
+        pid: 4000,
+        started: 12,
+        program: Bytes(b"/usr/bin/sd-starter".to_vec()),
+        log_level: "INFO".to_owned(),
+        signals: Signals {
+            blocked: vec![13],
+            ignores_child: true,
+        },
+        listeners: [Origin::Adopted, Origin::Bound, Origin::Stored]
+            .map(|origin| Listener {
+                fd: label("listener.0"),
+                key: Some("80".to_owned()),
+                name: "web".to_owned(),
+                origin,
+                target: 3,
+                pin: Some(9),
+                cookie: Some(u64::MAX),
+                nonblocking: true,
+                file: Some(file.clone()),
+            })
+            .to_vec(),
+        ports: vec![("80".to_owned(), 3)],
+        names: vec!["web".to_owned()],
+        workers: [Start::Open(label("start.1")), Start::Done, Start::Failed]
+            .map(|start| Worker {
+                generation: 1,
+                pid: 4001,
+                pidfd: label("pidfd.1"),
+                start,
+                mailbox: Some(Mailbox {
+                    fd: label("mail.1"),
+                    file: file.clone(),
+                }),
+                refused: 2,
+                readiness: Some(label("ready.1")),
+            })
+            .to_vec(),
+        cgroups: [Exit::Status(3), Exit::Unknown]
+            .map(|exit| Cgroup {
+                generation: 1,
+                directory: Bytes(b"/sys/fs/cgroup/x".to_vec()),
+                exit: Some(exit),
+            })
+            .to_vec(),
+        probes: vec![Probe {
+            generation: 1,
+            pid: 4002,
+            pidfd: label("probe.1"),
+        }],
+        kept: vec![Kept {
+            id: 4,
+            name: "state".to_owned(),
+            fd: label("kept.4"),
+            watched: true,
+        }],
+        newest_kept: 4,
+        control: Some(Control {
+            fd: label("control"),
+            file: file.clone(),
+            clients: [Turn::Theirs, Turn::Ours { oneway: true }, Turn::Monitoring]
+                .map(|turn| Client {
+                    id: 7,
+                    fd: label("client.7"),
+                    input: Bytes(b"{\0".to_vec()),
+                    output: Bytes::default(),
+                    turn,
+                    ended: true,
+                    heard: 11,
+                })
+                .to_vec(),
+            newest: 7,
+        }),
+        waits: vec![Wait {
+            id: 7,
+            generation: Some(2),
+            drained: true,
+            serving: true,
+        }],
+        runtime: Some(Runtime {
+            directory: Bytes(b"/run/x".to_vec()),
+            lock: Some(label("runtime")),
+        }),
+        pid_file: Some(PidFile {
+            fd: label("pid-file"),
+            file: file.clone(),
+        }),
+        status_file: Some(StatusFile {
+            file: Some(file),
+            listed: vec![(1, 4001)],
+        }),
+        log_command: Some(LogCommand {
+            pipe: label("log.pipe"),
+            writer: label("log.writer"),
+            output: label("log.output"),
+            error: label("log.error"),
+            child: Some((4003, label("log.pidfd"))),
+            started: 3,
+            deaths: 1,
+            due: Some(5),
+        }),
+        herald: Some(label("herald")),
     };
     State {
         writer: "0.1.0".to_owned(),
@@ -31,22 +140,15 @@ fn state() -> State {
             status: "\u{1f980} \"quoted\"\u{1}".to_owned(),
             upgrade: None,
         },
-        held: Held {
-            listeners: vec![Listener {
-                fd: Label::numbered("listener", 0),
-                key: Some("80".to_owned()),
-                name: "web".to_owned(),
-                origin: Origin::Bound,
-                target: 3,
-                pin: None,
-                cookie: Some(u64::MAX),
-                nonblocking: true,
-                file: Some(file),
-            }],
-            ..Held::default()
-        },
-        fds: BTreeMap::from([(Label::numbered("listener", 0), 17)]),
+        held,
+        fds: BTreeMap::from([(label("listener.0"), 17)]),
     }
+}
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    let kept = include_bytes!("../../../tests/fixtures/state/1/held");
+    assert_eq!(parse(kept), Ok(state()));
 }
 
 /// A state with another first line or body, and a first line that fits.
