@@ -239,10 +239,6 @@ pub struct Arguments {
     #[arg(long, help_heading = ERRANDS)]
     pub stop: bool,
 
-    /// Say whether this program could take over with the state on standard input
-    #[arg(long, hide = true)]
-    pub check_state: bool,
-
     /// How long --restart and --stop wait [default: infinity]
     #[arg(long, value_name = "DURATION", help_heading = ERRANDS)]
     pub timeout: Option<String>,
@@ -259,7 +255,8 @@ const ERRANDS: &str = "Speaking to a running supervisor";
 const AFTER_HELP: &str = "\
 Signals:
   HUP        reload
-  USR2       upgrade in place: the sd-starter that is now on disk takes over
+  USR2       upgrade in place, as starterctl upgrade does: the sd-starter that
+             is now on disk takes over, in the same process
   TERM, INT  stop; a second INT kills every worker at once
 
 Exit codes:

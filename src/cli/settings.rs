@@ -31,13 +31,8 @@ pub(super) fn invocation(
         let message = "--stop option requires --pid-file to be set as well";
         errand(arguments, name, message).map(Invocation::Stop)
     } else {
-        let check_state = arguments.check_state;
-        let settings = Box::new(settings(arguments, name, environment)?);
-        Ok(if check_state {
-            Invocation::CheckState(settings)
-        } else {
-            Invocation::Supervise(settings)
-        })
+        let settings = settings(arguments, name, environment)?;
+        Ok(Invocation::Supervise(Box::new(settings)))
     }
 }
 
