@@ -41,5 +41,7 @@ mod the_worker;
 mod trial;
 mod two_requests;
 mod units;
+mod upgrade;
+mod upgrade_story;
 mod verdicts;
 mod worker_crate;
