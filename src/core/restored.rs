@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::{Cause, Failure};
 use super::machine::{Announced, History, Machine, Phase, Standing};
 use super::note::Silence;
+use super::pace::Pace;
 use super::policy::Policy;
 use super::probing::Probe;
 use super::request::{Origin, Request, Requester, Verdict};
@@ -65,7 +66,13 @@ impl Machine {
     /// # Errors
     /// [`Unfit`].
     pub fn restore(saved: &saved::Machine, policy: Policy) -> Result<Self, Unfit> {
+        let moments = &saved.pace;
+        let moments = (
+            moments.rested_at.map(moment),
+            moments.crowded_until.map(moment),
+        );
         let machine = Self {
+            pace: Pace::from_parts(policy.interval, moments),
             policy,
             phase: phase(&saved.phase)?,
             newest: saved.newest.map(generation).transpose()?,

@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::failure::{Cause, Failure};
 use super::machine::{Announced, Machine, Phase, Standing};
 use super::note::Silence;
+use super::pace::Pace;
 use super::probing::Probe;
 use super::request::{Origin, Request, Requester, Verdict};
 use super::stop::Stopping;
@@ -41,10 +42,19 @@ impl Machine {
                 .map(|(at, last)| (moment(*at), verdict(last))),
             reloads_failed: self.history.failed,
             restarts: self.history.deaths,
+            pace: pace(self.pace),
             extend_at: self.extend_at.map(moment),
             status: self.status.clone(),
             upgrade: self.upgrade.as_ref().map(upgrade),
         }
+    }
+}
+
+fn pace(pace: Pace) -> saved::Pace {
+    let (rested_at, crowded_until) = pace.to_parts();
+    saved::Pace {
+        rested_at: rested_at.map(moment),
+        crowded_until: crowded_until.map(moment),
     }
 }
 

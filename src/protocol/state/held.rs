@@ -34,10 +34,10 @@ pub struct Held {
     pub signals: Signals,
     /// The listeners, in their order.
     pub listeners: Vec<Listener>,
-    /// `SERVER_STARTER_PORT`: keys and numbers, in order.
-    pub ports: Vec<(String, i32)>,
-    /// `LISTEN_FDNAMES`.
-    pub names: Vec<String>,
+    /// Those with a key, in the order of `SERVER_STARTER_PORT`: their places in `listeners`.
+    pub keyed: Vec<usize>,
+    /// Those that `LISTEN_FDS` counts, in the order of its numbers.
+    pub run: Vec<usize>,
     /// The workers that were not reaped.
     pub workers: Vec<Worker>,
     /// The cgroups of generations, also of those whose worker was reaped.

@@ -40,12 +40,24 @@ pub struct Machine {
     pub reloads_failed: u64,
     /// Serving generations that died by themselves.
     pub restarts: u64,
+    /// How fast swaps may follow each other.
+    pub pace: Pace,
     /// When systemd is to be asked for more time.
     pub extend_at: Option<Moment>,
     /// The STATUS that systemd knows.
     pub status: String,
     /// An upgrade that is under way.
     pub upgrade: Option<Upgrade>,
+}
+
+/// How fast swaps may follow each other.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pace {
+    /// When as many as ever may begin at once.
+    pub rested_at: Option<Moment>,
+    /// Until when a request counts as one of many.
+    pub crowded_until: Option<Moment>,
 }
 
 /// What the machine is about.

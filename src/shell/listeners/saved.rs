@@ -35,9 +35,8 @@ impl Listeners {
                 file: self.file_of(listener).map(saved_socket_file),
             });
         }
-        held.ports.clone_from(&self.ports);
-        let names = self.names.iter();
-        held.names = names.map(|name| name.as_str().to_owned()).collect();
+        held.keyed.clone_from(&self.keyed);
+        held.run.clone_from(&self.run);
     }
 
     fn file_of(&self, listener: &Listener) -> Option<&SocketFile> {
@@ -54,6 +53,8 @@ impl Listeners {
     pub fn take_over(held: &Held, luggage: &mut Luggage) -> (Self, Vec<String>) {
         let mut listeners = Self::default();
         let mut lost = Vec::new();
+        // Where each is now, because those that are lost leave no gap.
+        let mut places = Vec::new();
         for saved in &held.listeners {
             let name = Name::new(&saved.name).unwrap_or_else(Name::unknown);
             let taken = luggage.take(&saved.fd);
@@ -61,19 +62,19 @@ impl Listeners {
             match taken {
                 Ok(listener) => {
                     listeners.files.extend(saved.file.as_ref().map(socket_file));
+                    places.push(Some(listeners.all.len()));
                     listeners.all.push(listener);
                 }
                 Err(error) => {
+                    places.push(None);
                     let name = saved.key.as_deref().unwrap_or(&saved.name);
                     lost.push(format!("{name}: {error}"));
                 }
             }
         }
-        listeners.ports.clone_from(&held.ports);
-        let names = held.names.iter();
-        listeners.names = names
-            .map(|name| Name::new(name).unwrap_or_else(Name::unknown))
-            .collect();
+        let now = |index: &usize| places.get(*index).copied().flatten();
+        listeners.keyed = held.keyed.iter().filter_map(now).collect();
+        listeners.run = held.run.iter().filter_map(now).collect();
         (listeners, lost)
     }
 }
