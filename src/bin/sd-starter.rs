@@ -7,6 +7,7 @@ use sd_starter::Starter;
 use sd_starter::cli::errand::{self, InVain};
 use sd_starter::cli::{self, Refusal};
 use sd_starter::core::Outcome;
+use sd_starter::shell::heritage;
 use sd_starter::shell::settings::{Invocation, ProgramName};
 use sd_starter::shell::start::exit_code;
 use sd_starter::shell::voice::Voice;
@@ -25,6 +26,17 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Ok(Invocation::CheckState(settings)) => match heritage::check(&settings) {
+            Ok(consent) => {
+                // If nobody reads it, nobody was asking.
+                let _ = writeln!(std::io::stdout(), "{consent}");
+                exit_code::OK
+            }
+            Err(reason) => {
+                complain(name, &reason);
+                exit_code::OTHER
+            }
+        },
         Ok(Invocation::Restart(errand)) => done(name, errand::restart(&errand)),
         Ok(Invocation::Stop(errand)) => {
             done(name, errand::stop(&errand, |line| complain(name, line)))

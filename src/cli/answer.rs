@@ -86,6 +86,9 @@ fn refusal(reply: &Reply) -> String {
     };
     match error.rsplit('.').next().unwrap_or_default() {
         "ReloadFailed" => text("reason").to_owned(),
+        "UpgradeFailed" => format!("not upgraded, nothing has changed: {}", text("reason")),
+        // A supervisor from before there was such a thing.
+        "MethodNotFound" => "it is too old to do that: it has to be restarted".to_owned(),
         "OtherGeneration" => match reply.parameters.get("serving").and_then(Value::as_u64) {
             Some(serving) => {
                 format!("generation {serving} serves, not the one named; nothing was done")

@@ -255,6 +255,8 @@ const ERRANDS: &str = "Speaking to a running supervisor";
 const AFTER_HELP: &str = "\
 Signals:
   HUP        reload
+  USR2       upgrade in place, as starterctl upgrade does: the sd-starter that
+             is now on disk takes over, in the same process
   TERM, INT  stop; a second INT kills every worker at once
 
 Exit codes:

@@ -39,6 +39,11 @@ pub struct Control {
 pub enum Task {
     /// Replace the serving generation by a new one, and wait for the verdict
     Reload(Reload),
+    /// Put the sd-starter that is now on disk in the place of the one that runs
+    ///
+    /// Same process, same sockets, same workers: nobody notices. It is tried
+    /// first; if it cannot take over, nothing happens, and the answer says why.
+    Upgrade(Upgrade),
     /// Show the generations and the sockets
     Status(Status),
     /// Stop the instance, and wait until it has
@@ -83,6 +88,30 @@ pub struct Reload {
     pub if_generation: Option<Generation>,
 
     /// Print the verdict as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `starterctl upgrade`
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// Which instance.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Every instance on this machine, one after the other
+    ///
+    /// One that cannot be upgraded does not keep the others from it.
+    #[arg(long, conflicts_with_all = ["instance", "control_socket"])]
+    pub all: bool,
+
+    /// How long to wait, for each
+    ///
+    /// The upgrade goes on when the wait is over.
+    #[arg(long, value_name = "DURATION", default_value = "infinity")]
+    pub timeout: Limit,
+
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -259,7 +288,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done; for reload: the new generation serves
   1  it failed, or may not be asked for; for reload: the old generation keeps
-     serving, or --if-generation named another one
+     serving, or --if-generation named another one; for upgrade: nothing has
+     changed
   2  a bad option, or a bad value of one
   3  no such instance, or it is stopping
   4  --timeout passed first";

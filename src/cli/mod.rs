@@ -44,6 +44,7 @@ pub mod whereabouts;
 mod forms;
 
 use crate::shell::settings::{Invocation, ProgramName};
+use crate::shell::trial;
 use arguments::Arguments;
 use clap::{CommandFactory, FromArgMatches};
 use environment::Environment;
@@ -61,15 +62,23 @@ pub fn parse(
     argv: impl IntoIterator<Item = OsString>,
     environment: &[(OsString, OsString)],
 ) -> Result<Invocation, Refusal> {
-    let mut argv = argv.into_iter();
+    let mut argv = argv.into_iter().peekable();
     let name = program_name(&argv.next().unwrap_or_default());
+    // Ours alone, and in front of a command line of any age: no option that people see, complete or
+    // abbreviate.
+    let is_trial = argv.next_if(|first| first == trial::OPTION).is_some();
     let mut command = command(name);
     let arguments = getopt::normalize(&mut command, argv)?;
     let mut matches = command
         .no_binary_name(true)
         .try_get_matches_from(arguments)?;
     let arguments = Arguments::from_arg_matches_mut(&mut matches)?;
-    settings::invocation(arguments, name, &Environment(environment))
+    let invocation = settings::invocation(arguments, name, &Environment(environment))?;
+    match (is_trial, invocation) {
+        (false, invocation) => Ok(invocation),
+        (true, Invocation::Supervise(settings)) => Ok(Invocation::CheckState(settings)),
+        (true, _) => Err(Refusal::usage("nothing runs with such a command line")),
+    }
 }
 
 /// Which of our two names this is: `/usr/bin/start_server`, or with a suffix

@@ -23,6 +23,10 @@ pub enum Action {
     /// Nobody waits for that answer any more: kill the command and its children. Its end is
     /// still answered with Probed.
     EndProbe(Generation),
+    /// Try whether the program that is now on disk can take over; answer with Checked.
+    Check,
+    /// Nobody waits for that answer any more: kill it. Its end is still answered with Checked.
+    EndCheck,
     /// Tell systemd.
     Tell(Telling),
     /// Answer a requester.

@@ -75,6 +75,26 @@ pub enum Event {
         /// Who.
         requester: Requester,
     },
+    /// Somebody wants the program that is now on disk to take over.
+    Upgrade {
+        /// Who waits for it, if anybody does.
+        requester: Option<Requester>,
+    },
+    /// The trial of that program has ended, by itself or cut off.
+    Checked {
+        /// Its version; or why it cannot take over.
+        answer: Result<String, String>,
+    },
+    /// We are that program, and have taken over.
+    Replaced {
+        /// The version of the one before.
+        from: String,
+    },
+    /// It could not be executed; we are still the one before.
+    NotReplaced {
+        /// Stage, thing and reason.
+        reason: String,
+    },
     /// The environment directory changed these.
     Retuned {
         /// The new trial time.

@@ -37,6 +37,11 @@ fn conclude(world: &mut World) {
         "law 9: {:?} wait for ever",
         world.waiting
     );
+    assert!(
+        world.upgraders.is_empty(),
+        "law 9: {:?} wait for an upgrade",
+        world.upgraders
+    );
     if world.stop_asked {
         assert!(world.finished, "law 7: the program finishes");
     } else if !world.finished {

@@ -10,11 +10,12 @@ use super::out::Out;
 use super::pace::Pace;
 use super::policy::{Policy, STEADY_AGE};
 use super::request::{Request, Requester, Verdict};
+use super::upgrade::Upgrade;
 use super::worker::{Candidate, Leaving, Reason, Serving, Step, earliest};
 use crate::protocol::generation::Generation;
 
 /// What the machine is about. Old generations that drain stand beside it, in every phase.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// Nothing was asked for yet.
     New,
@@ -61,7 +62,7 @@ pub(super) struct History {
 }
 
 /// The state machine of the supervisor. See the [module](super) for the invariants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Machine {
     pub(super) policy: Policy,
     pub(super) phase: Phase,
@@ -86,6 +87,8 @@ pub struct Machine {
     pub(super) extend_at: Option<Now>,
     /// The STATUS that systemd knows.
     pub(super) status: String,
+    /// An upgrade of ourselves that is under way.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Machine {
@@ -111,6 +114,7 @@ impl Machine {
             },
             extend_at: None,
             status: String::new(),
+            upgrade: None,
         }
     }
 
@@ -139,6 +143,10 @@ impl Machine {
             Event::Reload(request) => self.reload(request, now, &mut out),
             Event::Stop { requester, by } => self.stop(requester, by, now, &mut out),
             Event::Gone { requester } => self.gone(requester),
+            Event::Upgrade { requester } => self.upgrade(requester, now, &mut out),
+            Event::Checked { answer } => self.checked(answer, now, &mut out),
+            Event::Replaced { from } => self.replaced(from, now, &mut out),
+            Event::NotReplaced { reason } => self.not_replaced(reason, now, &mut out),
             Event::Retuned {
                 kill_old_delay,
                 auto_restart,
@@ -181,7 +189,9 @@ impl Machine {
                 earliest(leaving.kill.deadline(), leaving.worker.watch.deadline())
             })
             .min();
-        earliest(earliest(phase, leaving), self.extend_at)
+        let upgrade = self.upgrade.as_ref();
+        let upgrade = upgrade.and_then(|upgrade| upgrade.step.deadline());
+        earliest(earliest(phase, leaving), earliest(self.extend_at, upgrade))
     }
 
     /// Whether the program is over.
@@ -201,6 +211,11 @@ impl Machine {
             }
         };
         forget(&mut self.again);
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.requesters.retain(|other| *other != requester);
+            let again = upgrade.again.iter_mut();
+            again.for_each(|again| again.retain(|other| *other != requester));
+        }
         match &mut self.phase {
             Phase::Swapping { next, .. } => forget(&mut next.requests),
             Phase::Stopping(stopping) => stopping.requesters.retain(|other| *other != requester),

@@ -25,6 +25,9 @@
 //! `New` → `Swapping` (the first candidate, nobody serves) → `Steady` ⇄ `Swapping` → `Stopping` →
 //! `Finished`. A serving generation that dies leads from `Steady` to `Swapping` without a current.
 //!
+//! All of that can be written down and taken up again by another process (`saved`, `restored`): by
+//! the build that replaces this one (`upgrade`), or after a crash.
+//!
 //! # Invariants
 //!
 //! Each is checked over random event sequences (`core::laws`):
@@ -65,9 +68,12 @@ mod policy;
 mod probing;
 mod queue;
 mod request;
+mod restored;
+mod saved;
 mod status;
 mod stop;
 mod succession;
+mod upgrade;
 mod upkeep;
 mod watch;
 mod worker;
@@ -90,4 +96,5 @@ pub use machine::Machine;
 pub use note::{Name, Next, Note, Overstay, Silence};
 pub use policy::{Attempts, Policy, Readiness, pause_after, worth_a_line};
 pub use request::{Origin, Request, Requester, Verdict};
+pub use restored::Unfit;
 pub use status::{Seen, Snapshot, State};

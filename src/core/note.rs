@@ -148,6 +148,20 @@ pub enum Note {
     GivingUp(Failure),
     /// Everybody is gone.
     Exiting,
+    /// The program that is now on disk is being tried.
+    UpgradeAsked,
+    /// It has taken over.
+    Upgraded {
+        /// The version before.
+        from: String,
+        /// The version since.
+        to: String,
+    },
+    /// It has not; nothing has happened.
+    UpgradeRefused {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What follows a failed attempt.

@@ -25,6 +25,8 @@ impl Out {
             | Action::Sweep(_)
             | Action::Probe(_)
             | Action::EndProbe(_)
+            | Action::Check
+            | Action::EndCheck
             | Action::Tell(_)
             | Action::Note(_) => self.actions.push(action),
         }

@@ -49,6 +49,23 @@ impl Pace {
         }
     }
 
+    /// What it keeps: when the burst is there again, and until when requests count as many.
+    pub(super) const fn to_parts(self) -> (Option<Now>, Option<Now>) {
+        (self.rested_at, self.crowded_until)
+    }
+
+    /// What [`to_parts`](Self::to_parts) gave, for the interval in force.
+    pub(super) const fn from_parts(
+        interval: Duration,
+        (rested_at, crowded_until): (Option<Now>, Option<Now>),
+    ) -> Self {
+        Self {
+            rested_at,
+            crowded_until,
+            ..Self::new(interval)
+        }
+    }
+
     /// When a swap that is held to the pace may begin; a moment that has passed is "now".
     pub(super) fn slot(&self) -> Option<Now> {
         let credit = self.period.saturating_mul(BURST - 1);

@@ -61,7 +61,7 @@ impl Attempts {
 }
 
 /// The rules of a [`Machine`](super::Machine). Durations of `None` mean "for ever".
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
     /// When a generation counts as ready.
     pub readiness: Readiness,

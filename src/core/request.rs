@@ -66,6 +66,18 @@ pub enum Verdict {
     Stopping,
     /// A stop that was asked for is complete.
     Stopped,
+    /// Another build of ourselves has taken over.
+    Upgraded {
+        /// The version before.
+        from: String,
+        /// The version since.
+        to: String,
+    },
+    /// It has not, and nothing has happened.
+    NotUpgraded {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Verdict {
@@ -97,6 +109,8 @@ impl fmt::Display for Verdict {
             }
             Self::Stopping => f.write_str("sd-starter is stopping"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Upgraded { from, to } => write!(f, "version {to} has taken over from {from}"),
+            Self::NotUpgraded { reason } => write!(f, "not upgraded: {reason}"),
         }
     }
 }

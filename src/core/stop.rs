@@ -13,7 +13,7 @@ use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
 
 /// We were told to stop, or the start failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stopping {
     pub(super) by: StopBy,
     /// What the workers got.

@@ -2,6 +2,7 @@
 
 mod asking;
 mod floods;
+mod handing_over;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

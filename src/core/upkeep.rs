@@ -21,6 +21,7 @@ impl Machine {
             }
         }
         self.watch_tick(now, out);
+        self.upgrade_tick(now, out);
         match &self.phase {
             Phase::Steady { current } => {
                 if self
@@ -51,6 +52,7 @@ impl Machine {
     pub(super) fn settle(&mut self, now: Now, out: &mut Out) {
         self.begin_queued(now, out);
         self.end_stray_probe(out);
+        self.end_upgrade_if_stopping(out);
         self.sweep_if_alone(out);
         self.finish_if_alone(out);
         if self.systemd_waits() {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -103,11 +103,23 @@ impl Waiting {
 }
 
 impl Herald {
+    /// The daemon's end in another program that took its place.
+    #[must_use]
+    pub fn inherited(pipe: OwnedFd) -> Self {
+        Self(File::from(pipe))
+    }
+
     /// Tells the parent; that it has gone meanwhile is no concern of the daemon's.
     pub fn tell(&mut self, code: u8, reason: &str) {
         let mut bytes = vec![code];
         bytes.extend(reason.bytes().take(MAX_REPORT - 1));
         let _ = self.0.write_all(&bytes);
+    }
+}
+
+impl AsFd for Herald {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

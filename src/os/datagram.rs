@@ -176,6 +176,12 @@ impl Receiver {
         Ok(Receiver { socket, file })
     }
 
+    /// A notify socket that a predecessor of ours has bound.
+    #[must_use]
+    pub const fn inherited(socket: OwnedFd, file: SocketFile) -> Self {
+        Receiver { socket, file }
+    }
+
     /// The file, to be removed when the generation is gone.
     #[must_use]
     pub fn file(&self) -> &SocketFile {

@@ -14,6 +14,7 @@
 //! | [`child`] | starting a program; the half after fork is in `after_fork` |
 //! | [`outcome`] | what a started child reports before it becomes its program |
 //! | [`daemon`] | leaving the terminal |
+//! | [`succession`] | becoming another program in place |
 //! | [`datagram`] | notify datagrams, with descriptors and credentials |
 //! | [`epoll`] | waiting for all of the above |
 //! | [`clock`] | the one clock |
@@ -57,6 +58,7 @@ pub mod signals;
 pub mod socket;
 #[cfg(feature = "supervisor")]
 pub mod socket_file;
+pub mod succession;
 
 #[cfg(feature = "supervisor")]
 use std::io;

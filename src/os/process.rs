@@ -146,6 +146,25 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(own))?)
 }
 
+/// Our children, as far as proc(5) tells.
+#[must_use]
+pub fn children() -> Vec<i32> {
+    let own = std::process::id();
+    let text = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
+    let text = text.unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
+/// Whether a process is a child of ours that was not reaped.
+#[must_use]
+pub fn is_our_child(pid: i32) -> bool {
+    let peek = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let id = libc::id_t::try_from(pid).ok().filter(|id| *id > 0);
+    id.is_some_and(|id| waitid(libc::P_PID, id, peek).is_ok())
+}
+
 /// Reaps every ended child that `is_ours` does not claim, for PID 1 and subreapers;
 /// says how many. Call it on SIGCHLD and after the known children were waited for:
 /// it stops at an ended child that is ours, whose status belongs to [`try_wait`].

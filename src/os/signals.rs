@@ -43,6 +43,29 @@ impl Original {
         }
     }
 
+    /// The same for another process: the numbers that are blocked, and whether SIGCHLD is ignored.
+    #[must_use]
+    pub fn to_parts(&self) -> (Vec<i32>, bool) {
+        // SAFETY: an initialised set; a number that is no signal is answered with -1.
+        let is_blocked = |signal: &i32| unsafe { libc::sigismember(&self.mask, *signal) == 1 };
+        let blocked = (1..=libc::SIGRTMAX()).filter(is_blocked).collect();
+        (blocked, self.ignores_child)
+    }
+
+    /// What [`to_parts`](Self::to_parts) gave; a number that is no signal is left out.
+    #[must_use]
+    pub fn from_parts(blocked: &[i32], ignores_child: bool) -> Self {
+        let mut mask = empty_set();
+        for signal in blocked {
+            // SAFETY: an initialised set; a bad number is refused and leaves it as it is.
+            unsafe { libc::sigaddset(&mut mask, *signal) };
+        }
+        Original {
+            mask,
+            ignores_child,
+        }
+    }
+
     /// Puts dispositions and mask back as they were, the mask last, so that a signal
     /// that arrives in between finds its disposition. For the child half: only
     /// async-signal-safe calls.
@@ -198,6 +221,16 @@ mod tests {
         assert_eq!(received.signal, signal);
         assert_eq!(received.sender_pid, std::process::id());
         assert_eq!(received.sender_uid, rustix::process::getuid().as_raw());
+    }
+
+    #[test]
+    fn an_original_state_can_be_told_to_another_process() {
+        for (blocked, ignores_child) in [(vec![], false), (vec![1, 15, 64], true)] {
+            let original = Original::from_parts(&blocked, ignores_child);
+            assert_eq!(original.to_parts(), (blocked, ignores_child));
+        }
+        let nonsense = Original::from_parts(&[0, -1, 65, i32::MAX], false);
+        assert_eq!(nonsense.to_parts(), (vec![], false));
     }
 
     #[test]

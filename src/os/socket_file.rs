@@ -46,6 +46,22 @@ impl SocketFile {
         })
     }
 
+    /// A file that was bound by a predecessor of ours, by what it was known by.
+    #[must_use]
+    pub const fn known(path: PathBuf, device: u64, inode: u64) -> Self {
+        SocketFile {
+            path,
+            device,
+            inode,
+        }
+    }
+
+    /// Device and inode, which make it ours.
+    #[must_use]
+    pub const fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::version::version;
+
 /// The longest message that is read, in bytes. Ours are a few hundred.
 pub const MAX_CALL: usize = 64 * 1024;
 
@@ -48,6 +50,8 @@ pub enum Call {
     Reload(Reload),
     /// `Stop`.
     Stop,
+    /// `Upgrade`.
+    Upgrade,
     /// `GetStatus`.
     GetStatus,
     /// `Wait`.
@@ -134,6 +138,11 @@ pub enum Refusal {
         /// The generation that keeps serving.
         kept: Option<u64>,
     },
+    /// The program on disk cannot take over, and has not.
+    UpgradeFailed {
+        /// Why, in one line.
+        reason: String,
+    },
     /// Another generation serves than the one that the caller named.
     OtherGeneration {
         /// The one that serves.
@@ -183,6 +192,7 @@ fn understand(raw: RawCall) -> Result<Call, Refusal> {
         },
         (INTERFACE, "Reload") => read(parameters).map(Call::Reload),
         (INTERFACE, "Stop") => none(&parameters).map(|()| Call::Stop),
+        (INTERFACE, "Upgrade") => none(&parameters).map(|()| Call::Upgrade),
         (INTERFACE, "GetStatus") => none(&parameters).map(|()| Call::GetStatus),
         (INTERFACE, "Wait") => read(parameters).map(Call::Wait),
         (INTERFACE, "Monitor") if raw.more != Some(true) => Err(Refusal::ExpectedMore),
@@ -237,7 +247,7 @@ pub fn info() -> Vec<u8> {
     render_reply(&json!({
         "vendor": "sd-starter",
         "product": "sd-starter",
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": version(),
         "url": "",
         "interfaces": [SERVICE_INTERFACE, SYSTEMD_INTERFACE, INTERFACE],
     }))
@@ -293,6 +303,9 @@ pub fn render_refusal(refusal: &Refusal) -> Vec<u8> {
             "ReloadFailed",
             json!({ "reason": reason, "generation": generation, "kept": kept }),
         ),
+        Refusal::UpgradeFailed { reason } => {
+            (INTERFACE, "UpgradeFailed", json!({ "reason": reason }))
+        }
         Refusal::OtherGeneration { serving } => {
             (INTERFACE, "OtherGeneration", json!({ "serving": serving }))
         }

@@ -22,9 +22,11 @@
 //! | [`monitor_event`] | the replies to `Monitor` | clients | ours, over Varlink |
 //! | [`journal_record`] | journald's native protocol | journald | the Native Protocol of systemd-journald |
 //! | [`message_ids`] | the journal's MESSAGE_ID= | the catalog, alerts | systemd.journal-fields(7) |
+//! | [`version`] | what this build calls itself | our successor, clients | ours |
 //! | [`process_stat`] | `/proc/PID/stat` | the kernel | proc(5) |
 //! | [`pid_file`] | `PID` | scripts | `start_server` 0.35 |
 //! | [`status_file`] | `GENERATION:PID` | scripts | `start_server` 0.35 |
+//! | [`state`] | everything that is going on | our successor | ours |
 //!
 //! Nothing here opens, sends, looks at a clock or logs. A parser answers every
 //! input of every size with a value or a named refusal, and each has property
@@ -67,9 +69,13 @@ pub mod signal_name;
 #[cfg(feature = "supervisor")]
 pub mod signal_sets;
 #[cfg(feature = "supervisor")]
+pub mod state;
+#[cfg(feature = "supervisor")]
 pub mod status_file;
 #[cfg(feature = "supervisor")]
 pub mod tuning;
+#[cfg(feature = "supervisor")]
+pub mod version;
 #[cfg(feature = "supervisor")]
 pub mod worker_env;
 pub mod worker_sockets;

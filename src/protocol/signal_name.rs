@@ -28,6 +28,8 @@ impl Signal {
     pub const HUP: Signal = Signal(number::SIGHUP);
     /// Stop gracefully, for the workers of nginx's school.
     pub const QUIT: Signal = Signal(number::SIGQUIT);
+    /// Upgrade in place.
+    pub const USR2: Signal = Signal(number::SIGUSR2);
     /// The end.
     pub const KILL: Signal = Signal(number::SIGKILL);
     /// The pause.

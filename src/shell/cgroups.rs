@@ -20,6 +20,7 @@ use crate::os::epoll::{Epoll, Interest};
 use crate::os::process;
 use crate::protocol::cgroup_path;
 use crate::protocol::generation::Generation;
+use crate::protocol::state::held;
 
 /// The leaf where we live.
 const OURS: &str = "supervisor";
@@ -138,6 +139,47 @@ impl Cgroups {
             }
         }
         Err(taken)
+    }
+
+    /// The leaves, for a successor.
+    #[must_use]
+    pub fn save(&self) -> Vec<held::Cgroup> {
+        let save = |(generation, leaf): (&Generation, &Leaf)| held::Cgroup {
+            generation: generation.get(),
+            directory: leaf.directory.as_path().into(),
+            exit: leaf.exit.map(Into::into),
+        };
+        self.leaves.iter().map(save).collect()
+    }
+
+    /// A leaf that a predecessor has made, and how its worker ended, if it has.
+    ///
+    /// # Errors
+    /// As open(2), `NotFound` when it is gone; as epoll_ctl(2).
+    pub fn inherit(
+        &mut self,
+        generation: Generation,
+        directory: PathBuf,
+        exit: Option<Exit>,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        let events = File::open(directory.join("cgroup.events"))?;
+        is_populated(&events)?;
+        let token = Token::Tree(generation).into();
+        epoll.add(events.as_fd(), token, Interest::HangUp)?;
+        let leaf = Leaf {
+            directory,
+            events,
+            exit,
+        };
+        self.leaves.insert(generation, leaf);
+        Ok(())
+    }
+
+    /// Whether a generation has one.
+    #[must_use]
+    pub fn contains(&self, generation: Generation) -> bool {
+        self.leaves.contains_key(&generation)
     }
 
     /// The worker has ended, in this way: whether others of its leaf are left.

@@ -244,6 +244,8 @@ impl Client {
     }
 }
 
+mod saved;
+
 fn end_of_call(input: &[u8]) -> Option<usize> {
     input.iter().position(|byte| *byte == 0)
 }

@@ -92,6 +92,12 @@ impl Supervisor {
                 });
                 None
             }
+            Call::Upgrade => {
+                self.queue.push_back(Event::Upgrade {
+                    requester: Some(requester),
+                });
+                None
+            }
             Call::Wait(wait) => {
                 self.waits.push((requester, wait));
                 None
@@ -150,6 +156,12 @@ impl Supervisor {
                     serving: serving.map(Generation::get),
                 })
             }
+            Verdict::Upgraded { from, to } => {
+                control::render_reply(&json!({ "from": from, "to": to }))
+            }
+            Verdict::NotUpgraded { reason } => control::render_refusal(&Refusal::UpgradeFailed {
+                reason: reason.clone(),
+            }),
             Verdict::Failed { failure, kept } => control::render_refusal(&Refusal::ReloadFailed {
                 reason: verdict.to_string(),
                 generation: failure.generation.get(),

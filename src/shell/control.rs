@@ -264,5 +264,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
+mod saved;
+
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ impl Supervisor {
             Action::Sweep(generation) => self.kill_tree(generation),
             Action::Probe(generation) => self.probe(generation)?,
             Action::EndProbe(generation) => self.end_probe(generation),
+            Action::Check => self.begin_trial()?,
+            Action::EndCheck => self.end_trial(),
             Action::Tell(telling) => self.manager.tell(telling),
             Action::Answer(requester, verdict) => self.manager.answer(requester, verdict),
             Action::Note(note) => {

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::luggage::{Luggage, Packed};
 use super::token::Token;
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::fd;
 use crate::protocol::listen_fds::Name;
+use crate::protocol::state::{Label, held};
 
 /// What a worker wants of the store.
 #[derive(Debug)]
@@ -122,6 +124,41 @@ impl FdStore {
             Some(kept) if kept.watched => epoll.remove(kept.fd.as_fd()),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What is kept, for a successor.
+    pub fn save<'a>(&'a self, packed: &mut Packed<'a>) -> (Vec<held::Kept>, u64) {
+        let save = |(id, kept): (&u64, &'a Kept)| held::Kept {
+            id: *id,
+            name: kept.name.as_str().to_owned(),
+            fd: packed.add(Label::numbered("kept", *id), &kept.fd),
+            watched: kept.watched,
+        };
+        (self.kept.iter().map(save).collect(), self.newest)
+    }
+
+    /// What a predecessor has kept, under the numbers that it gave, also beyond a limit that was
+    /// lowered meanwhile.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2). What did not come along is not kept any more.
+    pub fn take_over(
+        &mut self,
+        saved: &[held::Kept],
+        newest: u64,
+        luggage: &mut Luggage,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        for saved in saved {
+            let (Some(name), Ok(fd)) = (Name::new(&saved.name), luggage.take(&saved.fd)) else {
+                log::warn!("what workers have stored as {} is lost", saved.name);
+                continue;
+            };
+            self.newest = saved.id.saturating_sub(1);
+            self.keep(name, fd, saved.watched, epoll)?;
+        }
+        self.newest = newest.max(self.newest);
+        Ok(())
     }
 
     /// How many there is room for.

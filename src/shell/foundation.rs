@@ -1,16 +1,21 @@
 //! From what was bound to the parts of a loop: everything that must not exist twice, and so comes
 //! after the fork of `--daemonize`.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use super::control::{Control, beside_pid_file};
 use super::envdir::Envdir;
 use super::failure::{Failure, system};
+use super::heritage::Heritage;
+use super::journal::Journal;
 use super::listeners::Listeners;
+use super::log_command::LogCommand;
 use super::log_file::LogFile;
 use super::manager::Manager;
+use super::own_program::OwnProgram;
 use super::runtime::Runtime;
-use super::settings::{Ready, Settings};
+use super::settings::{LogTarget, Ready, Settings};
 use super::spawn::Spawner;
 use super::start::Environment;
 use super::status_file::StatusFile;
@@ -29,7 +34,7 @@ use crate::protocol::tuning::Tuning;
 use crate::protocol::worker_env;
 
 /// What stands when there is only one process left, the one that stays.
-pub(super) struct Foundation {
+pub(super) struct Foundation<'a> {
     pub(super) settings: Settings,
     pub(super) environment: Environment,
     pub(super) voice: Voice,
@@ -38,13 +43,18 @@ pub(super) struct Foundation {
     pub(super) listeners: Listeners,
     pub(super) log: Option<LogFile>,
     pub(super) is_daemon: bool,
+    pub(super) own_program: OwnProgram,
+    pub(super) reaps_strangers: bool,
+    /// What a predecessor has left, if there is one.
+    pub(super) heritage: Option<&'a mut Heritage>,
 }
 
-impl Foundation {
+impl Foundation<'_> {
     pub(super) fn build(self) -> Result<Parts, Failure> {
         let Self {
             mut settings,
             environment,
+            mut heritage,
             ..
         } = self;
         // A manager that cannot be told is no reason not to serve.
@@ -59,9 +69,19 @@ impl Foundation {
             clock::now(),
         )
         .filter(|_| manager.is_there());
-        let runtime = Runtime::open(
-            environment.get("RUNTIME_DIRECTORY"),
-            environment.get("XDG_RUNTIME_DIR"),
+        let inherited = heritage.as_mut().and_then(|heritage| {
+            let Heritage { state, luggage } = &mut **heritage;
+            let taken = Runtime::take_over(state.held.runtime.as_ref()?, luggage);
+            taken.inspect_err(not_taken("the runtime directory")).ok()
+        });
+        let runtime = inherited.map_or_else(
+            || {
+                Runtime::open(
+                    environment.get("RUNTIME_DIRECTORY"),
+                    environment.get("XDG_RUNTIME_DIR"),
+                )
+            },
+            Ok,
         );
         let runtime = match runtime {
             Ok(runtime) => Some(runtime),
@@ -80,7 +100,15 @@ impl Foundation {
         epoll
             .add(signals.as_fd(), Token::Signals.into(), Interest::Readable)
             .map_err(system("waiting for signals"))?;
-        let control = open_control(&settings, runtime.as_ref(), &epoll)?;
+        let inherited = heritage.as_mut().and_then(|heritage| {
+            let Heritage { state, luggage } = &mut **heritage;
+            let taken = Control::take_over(state.held.control.as_ref()?, luggage, &epoll);
+            taken.inspect_err(not_taken("the control socket")).ok()
+        });
+        let control = match inherited {
+            Some(control) => Some(control),
+            None => open_control(&settings, runtime.as_ref(), &epoll)?,
+        };
 
         let tuning = Tuning {
             kill_old_delay: settings.kill_old_delay,
@@ -104,13 +132,39 @@ impl Foundation {
                 .map_err(system("watching the envdir"))?;
         }
 
-        let machine = Machine::new(policy(&settings, self.listeners.as_slice().len()));
+        let rules = policy(&settings, self.listeners.as_slice().len());
+        let machine = match &heritage {
+            Some(heritage) => Machine::restore(&heritage.state.machine, rules)
+                .map_err(|unfit| system("taking over the state")(io::Error::other(unfit)))?,
+            None => Machine::new(rules),
+        };
         let invocation_id = environment.text("INVOCATION_ID").map(str::to_owned);
         // Before the log command starts: a supervisor moves to its leaf without children.
         let surroundings = Surroundings::arrange(&settings, environment.text("JOURNAL_STREAM"));
         let log_environment = worker_env::without_ours(&environment.0);
         let spawner = Spawner::new(&settings, environment.0, self.original.clone());
-        let status_file = settings.status_file.clone().map(StatusFile::new);
+        let mut status_file = settings.status_file.clone().map(StatusFile::new);
+        let listed = heritage.as_ref();
+        let listed = listed.and_then(|heritage| heritage.state.held.status_file.as_ref());
+        if let (Some(status_file), Some(listed)) = (&mut status_file, listed) {
+            status_file.take_over(listed);
+        }
+        let original = self.original.clone();
+        let inherited = heritage.and_then(|heritage| {
+            let Heritage { state, luggage } = heritage;
+            let saved = state.held.log_command.as_ref()?;
+            let Some(LogTarget::Command(command)) = &settings.log else {
+                return None;
+            };
+            let environment = log_environment.clone();
+            let original = self.original.clone();
+            let taken =
+                LogCommand::take_over(command, environment, original, saved, luggage, &epoll);
+            taken.inspect_err(not_taken("the log command")).ok()
+        });
+        if let Some(ours) = inherited.as_ref().map(LogCommand::our_writer) {
+            ours.map_or_else(|_| (), Journal::write_to);
+        }
         // From here on stderr is the log: whatever fails after this is said there.
         let mut log_command = match self.log {
             Some(log) => log
@@ -123,6 +177,7 @@ impl Foundation {
                 .start(&epoll)
                 .map_err(system("waiting for the log command"))?;
         }
+        let log_command = log_command.or(inherited);
         Ok(Parts {
             settings,
             machine,
@@ -141,8 +196,17 @@ impl Foundation {
             log_command,
             surroundings,
             herald: None,
+            pid_file: None,
+            own_program: self.own_program,
+            original,
+            reaps_strangers: self.reaps_strangers,
         })
     }
+}
+
+/// What a predecessor has left and we cannot use is made anew.
+fn not_taken(thing: &'static str) -> impl Fn(&io::Error) {
+    move |error| log::warn!("cannot take over {thing}: {}", Reason(error))
 }
 
 /// Where clients ask: as told, or where `starterctl` looks, or beside the pid file, where
@@ -177,7 +241,7 @@ fn open_control(
 }
 
 /// The machine's constants.
-fn policy(settings: &Settings, sockets: usize) -> Policy {
+pub(super) fn policy(settings: &Settings, sockets: usize) -> Policy {
     Policy {
         readiness: settings.ready.readiness(),
         interval: settings.interval,

@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 mod claim;
+mod saved;
 mod warning;
 
 pub use warning::Warning;
@@ -101,6 +102,19 @@ impl Listeners {
             Err(NotForUs::Unset) => (Vec::new(), None),
             Err(reason) => (Vec::new(), Some(Warning::NotForUs(reason))),
         };
+        let mut listeners = Self::gather_from(inherited, settings)?;
+        listeners.warnings.extend(not_for_us);
+        Ok(listeners)
+    }
+
+    /// The same with sockets that came by other ways.
+    ///
+    /// # Errors
+    /// The first [`ListenFailure`]; what was bound until then is gone again.
+    pub fn gather_from(
+        inherited: Vec<Inherited>,
+        settings: &Settings,
+    ) -> Result<Listeners, ListenFailure> {
         let wanted = Wanted {
             ports: &settings.ports,
             paths: &settings.paths,
@@ -112,9 +126,7 @@ impl Listeners {
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
         };
-        let mut listeners = Listeners::assemble(inherited, &wanted)?;
-        listeners.warnings.extend(not_for_us);
-        Ok(listeners)
+        Listeners::assemble(inherited, &wanted)
     }
 
     /// The same for sockets that were taken from the environment before.

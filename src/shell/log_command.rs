@@ -17,7 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::token::Token;
 use crate::core::{Rough, pause_after};
-use crate::os::child::{self, Child, Plan};
+use crate::os::child::{self, Plan};
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::process::{self, WaitStatus};
 use crate::os::signals::Original;
@@ -52,10 +52,16 @@ pub struct LogCommand {
     writer: Option<OwnedFd>,
     /// The command's own output and error.
     outputs: [OwnedFd; 2],
-    child: Option<Child>,
+    child: Option<Running>,
     started: Duration,
     deaths: u32,
     due: Option<Duration>,
+}
+
+/// The process.
+struct Running {
+    pid: i32,
+    pidfd: OwnedFd,
 }
 
 impl LogCommand {
@@ -70,11 +76,8 @@ impl LogCommand {
         outputs: [OwnedFd; 2],
     ) -> io::Result<Self> {
         let (pipe, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        let bytes = command.as_bytes();
-        let end = bytes.iter().position(|byte| *byte == 0);
         Ok(Self {
-            command: CString::new(&bytes[..end.unwrap_or(bytes.len())])
-                .expect("cut before the first NUL"),
+            command: c_string(command),
             environment,
             signals,
             pipe,
@@ -208,7 +211,7 @@ impl LogCommand {
         pause
     }
 
-    fn spawn(&mut self) -> io::Result<Child> {
+    fn spawn(&mut self) -> io::Result<Running> {
         self.started = clock::now();
         let shell = CString::new(SHELL).expect("no NUL in it");
         let name = CString::new("sh").expect("no NUL in it");
@@ -231,7 +234,11 @@ impl LogCommand {
             cgroup_procs: None,
             stdout_stderr: None,
         };
-        child::spawn(&plan)
+        let child = child::spawn(&plan)?;
+        Ok(Running {
+            pid: child.pid,
+            pidfd: child.pidfd,
+        })
     }
 
     /// The end: with the last writer gone the command reads to the end of the file. Waits for it
@@ -261,6 +268,15 @@ impl LogCommand {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)
     }
 }
+
+/// A command line holds no NUL; one of a library's user ends there.
+fn c_string(text: &OsStr) -> CString {
+    let bytes = text.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == 0);
+    CString::new(&bytes[..end.unwrap_or(bytes.len())]).expect("cut before the first NUL")
+}
+
+mod saved;
 
 fn ending(status: io::Result<Option<WaitStatus>>) -> String {
     match status {

@@ -10,12 +10,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::fd_store::Wish;
+use super::luggage::{Luggage, Packed, path, saved_socket_file, socket_file};
 use crate::core::Word;
 use crate::os::datagram::{Credentials, MAX_FDS, Receiver};
 use crate::os::reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::notify_message::{self, MAX_LENGTH, Message, Watchdog};
+use crate::protocol::state::{Label, held};
 
 /// How many datagrams are read in one wake-up: a flood must not keep the loop from its work.
 const AT_ONCE: usize = 64;
@@ -49,6 +51,24 @@ impl Mailbox {
     pub fn open(directory: &Path, generation: Generation) -> io::Result<Self> {
         let path = directory.join(format!("notify.{generation}"));
         let receiver = Receiver::bind(&path)?;
+        Ok(Self { receiver, path })
+    }
+
+    /// The socket, for a successor.
+    pub fn save<'a>(&'a self, generation: Generation, packed: &mut Packed<'a>) -> held::Mailbox {
+        held::Mailbox {
+            fd: packed.add(Label::numbered("mail", generation.get()), self),
+            file: saved_socket_file(self.receiver.file()),
+        }
+    }
+
+    /// The socket of a predecessor, with what was sent to it meanwhile.
+    ///
+    /// # Errors
+    /// When it did not come along.
+    pub fn take_over(saved: &held::Mailbox, luggage: &mut Luggage) -> io::Result<Self> {
+        let receiver = Receiver::inherited(luggage.take(&saved.fd)?, socket_file(&saved.file));
+        let path = path(&saved.file.path);
         Ok(Self { receiver, path })
     }
 

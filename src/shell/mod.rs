@@ -20,6 +20,12 @@
 //! | [`pid_file`], [`holder`] | our pid and its lock; whom another's stands for |
 //! | [`status_file`] | the list of generations for scripts |
 //! | [`own_file`] | a file that is removed only while it is ours |
+//! | [`luggage`] | descriptors on the way from one supervisor to the next |
+//! | [`own_program`] | what we are, on disk |
+//! | [`heritage`] | what a predecessor has left us |
+//! | `bequest` | what we leave to a successor |
+//! | [`trial`] | a successor that is being tried |
+//! | `upgrade` | the loop's part in all that |
 //! | [`log_file`], [`log_command`] | where `--log-file` sends everything |
 //! | [`mailbox`] | a generation's notify socket |
 //! | [`surroundings`] | what workers have beside their sockets |
@@ -42,6 +48,7 @@
 
 pub mod adopted;
 pub mod advice;
+mod bequest;
 pub mod bound;
 pub mod cgroups;
 mod client;
@@ -54,6 +61,7 @@ pub mod expansion;
 pub mod failure;
 pub mod fd_store;
 mod foundation;
+pub mod heritage;
 pub mod holder;
 pub mod journal;
 pub mod journal_stream;
@@ -61,10 +69,12 @@ pub mod listen_failure;
 pub mod listeners;
 pub mod log_command;
 pub mod log_file;
+pub mod luggage;
 pub mod mailbox;
 pub mod manager;
 mod monitors;
 pub mod own_file;
+pub mod own_program;
 pub mod pid_file;
 pub mod placement;
 pub mod probes;
@@ -81,6 +91,8 @@ pub mod status_file;
 pub mod supervisor;
 pub mod surroundings;
 mod token;
+pub mod trial;
+mod upgrade;
 pub mod voice;
 pub mod watchdog;
 pub mod workers;

@@ -30,6 +30,22 @@ impl OwnFile {
         })
     }
 
+    /// A file of a predecessor of ours, by what it was known by.
+    #[must_use]
+    pub const fn known(path: PathBuf, device: u64, inode: u64) -> Self {
+        Self {
+            path,
+            device,
+            inode,
+        }
+    }
+
+    /// Where it is, its device, its inode.
+    #[must_use]
+    pub fn parts(&self) -> (&Path, u64, u64) {
+        (&self.path, self.device, self.inode)
+    }
+
     /// Whether `metadata` is this file's.
     #[must_use]
     pub fn is(&self, metadata: &std::fs::Metadata) -> bool {

@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use nix::poll::poll;
 use rustix::fs::{FlockOperation, flock};
 
+use super::luggage::{Luggage, Packed, own_file, saved_own_file};
 use super::own_file::OwnFile;
 use crate::os::reason::Reason;
 use crate::protocol::pid_file;
+use crate::protocol::state::{Label, held};
 
 /// How often a file that its holder has just removed is opened anew.
 const TRIES: u32 = 10;
@@ -136,6 +138,25 @@ impl PidFile {
             }
             tries += 1;
         }
+    }
+
+    /// The file and its lock, for a successor.
+    pub fn save<'a>(&'a self, packed: &mut Packed<'a>) -> held::PidFile {
+        held::PidFile {
+            fd: packed.add(Label::of("pid-file"), &self.file),
+            file: saved_own_file(&self.ours),
+        }
+    }
+
+    /// The file of a predecessor. Its lock belongs to the open file, and so to us now.
+    ///
+    /// # Errors
+    /// When it did not come along.
+    pub fn take_over(saved: &held::PidFile, luggage: &mut Luggage) -> io::Result<Self> {
+        Ok(Self {
+            file: luggage.take(&saved.fd)?.into(),
+            ours: own_file(&saved.file),
+        })
     }
 
     /// Writes our pid.

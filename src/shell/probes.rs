@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::luggage::{Luggage, Packed};
 use super::token::Token;
 use crate::os::child::Child;
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::process::{self, WaitStatus};
 use crate::protocol::generation::Generation;
+use crate::protocol::state::{Label, held};
 
 /// The commands that have not been reaped.
 #[derive(Debug, Default)]
@@ -37,6 +39,36 @@ impl Probes {
         let Child { pid, pidfd, .. } = child;
         let token = Token::Probe(generation).into();
         epoll.add(pidfd.as_fd(), token, Interest::Readable)?;
+        self.running.insert(generation, Probe { pid, pidfd });
+        Ok(())
+    }
+
+    /// The commands, for a successor.
+    pub fn save<'a>(&'a self, packed: &mut Packed<'a>) -> Vec<held::Probe> {
+        let running = self.running.iter();
+        let save = |(generation, probe): (&Generation, &'a Probe)| held::Probe {
+            generation: generation.get(),
+            pid: probe.pid,
+            pidfd: packed.add(Label::numbered("probe", generation.get()), &probe.pidfd),
+        };
+        running.map(save).collect()
+    }
+
+    /// A command of a predecessor.
+    ///
+    /// # Errors
+    /// When it did not come along; as epoll_ctl(2).
+    pub fn take_over(
+        &mut self,
+        generation: Generation,
+        saved: &held::Probe,
+        luggage: &mut Luggage,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        let pidfd = luggage.take(&saved.pidfd)?;
+        let token = Token::Probe(generation).into();
+        epoll.add(pidfd.as_fd(), token, Interest::Readable)?;
+        let pid = saved.pid;
         self.running.insert(generation, Probe { pid, pidfd });
         Ok(())
     }

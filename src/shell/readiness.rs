@@ -8,9 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::luggage::{Luggage, Packed};
 use super::token::Token;
 use crate::os::epoll::{Epoll, Interest};
 use crate::protocol::generation::Generation;
+use crate::protocol::state::Label;
 
 /// How much is read in one wake-up; what a worker writes before its line feed means nothing.
 const AT_ONCE: usize = 4096;
@@ -45,6 +47,30 @@ impl Readiness {
         epoll.add(read.as_fd(), token, Interest::Readable)?;
         self.pipes.insert(generation, read);
         Ok(write)
+    }
+
+    /// The pipe of a worker, for a successor.
+    pub fn save<'a>(&'a self, generation: Generation, packed: &mut Packed<'a>) -> Option<Label> {
+        let pipe = self.pipes.get(&generation)?;
+        Some(packed.add(Label::numbered("ready", generation.get()), pipe))
+    }
+
+    /// The pipe of a predecessor's worker.
+    ///
+    /// # Errors
+    /// When it did not come along; as epoll_ctl(2).
+    pub fn take_over(
+        &mut self,
+        generation: Generation,
+        label: &Label,
+        luggage: &mut Luggage,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        let pipe = luggage.take(label)?;
+        let token = Token::Readiness(generation).into();
+        epoll.add(pipe.as_fd(), token, Interest::Readable)?;
+        self.pipes.insert(generation, pipe);
+        Ok(())
     }
 
     /// Reads what a worker wrote. After a line feed or the end the pipe is closed.

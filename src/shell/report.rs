@@ -10,6 +10,7 @@ use super::settings::{Ready, Settings};
 use crate::core::{Now, Seen, Snapshot, State, Verdict};
 use crate::protocol::address::{Address, SocketKind};
 use crate::protocol::control::Wait;
+use crate::protocol::version::version;
 
 /// What there is to see.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ pub fn status(sight: &Sight<'_>, mut usage: impl FnMut(i32) -> Option<Usage>) ->
     );
     json!({
         "pid": std::process::id(),
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": version(),
         "command": command,
         "readiness": readiness(&settings.ready),
         "statusText": text,
@@ -142,7 +143,11 @@ fn verdict(verdict: &Verdict, at: Now, now: Now) -> Value {
     let name = match verdict {
         Verdict::Serving(_) => "serving",
         Verdict::Failed { .. } => "failed",
-        Verdict::OtherGeneration { .. } | Verdict::Stopping | Verdict::Stopped => "refused",
+        Verdict::OtherGeneration { .. }
+        | Verdict::Stopping
+        | Verdict::Stopped
+        | Verdict::Upgraded { .. }
+        | Verdict::NotUpgraded { .. } => "refused",
     };
     json!({
         "verdict": name,

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::luggage::{Luggage, Packed, path};
+use crate::protocol::state::{Label, held};
+
 /// Others may pass through, because a worker may have given up its privileges, but not look.
 const MODE: u32 = 0o711;
 
@@ -85,6 +88,34 @@ impl Runtime {
             }
         }
         Err(error)
+    }
+
+    /// The directory and its lock, for a successor.
+    pub fn save<'a>(&'a self, packed: &mut Packed<'a>) -> held::Runtime {
+        let label = Label::of("runtime");
+        held::Runtime {
+            directory: self.directory.as_path().into(),
+            lock: self.ours.as_ref().map(|lock| packed.add(label, &**lock)),
+        }
+    }
+
+    /// The directory of a predecessor. Its lock belongs to the open file, and so to us now.
+    ///
+    /// # Errors
+    /// When the lock did not come along; as flock(2).
+    pub fn take_over(saved: &held::Runtime, luggage: &mut Luggage) -> io::Result<Self> {
+        let lock = |file: File| Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        let ours = match &saved.lock {
+            Some(label) => {
+                let file = File::from(luggage.take(label)?);
+                Some(lock(file).map_err(|(_, errno)| io::Error::from(errno))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            directory: path(&saved.directory),
+            ours,
+        })
     }
 
     /// The directory.

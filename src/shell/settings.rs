@@ -32,6 +32,9 @@ pub enum Invocation {
     Restart(Errand),
     /// `--stop`: have the running supervisor stop, and wait for it.
     Stop(Errand),
+    /// `--check-state`: say whether this program could take over from a running supervisor with
+    /// this command line.
+    CheckState(Box<Settings>),
 }
 
 /// How to reach the supervisor that is already running.

@@ -25,6 +25,7 @@ impl Supervisor {
                     };
                     self.queue.push_back(Event::Reload(request));
                 }
+                Signal::USR2 => self.queue.push_back(Event::Upgrade { requester: None }),
                 Signal::TERM | Signal::QUIT => self.queue_stop(StopBy::Terminate),
                 Signal::INT => self.queue_stop(StopBy::Interrupt),
                 // Its message is the pidfd's; as PID 1 there may be others.
@@ -59,10 +60,12 @@ impl Supervisor {
     }
 
     pub(super) fn reap_strangers(&self) {
-        if std::process::id() == 1 {
+        if self.reaps_strangers {
             let log_command = self.log_command.as_ref();
+            let trial = self.trial.as_ref();
             let is_ours = |pid| {
                 self.workers.owns(pid)
+                    || trial.is_some_and(|trial| trial.owns(pid))
                     || self.surroundings.probes.owns(pid)
                     || log_command.is_some_and(|command| command.owns(pid))
             };

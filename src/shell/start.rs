@@ -1,15 +1,19 @@
 //! From settings to a running loop, and the order in which everything ends.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
 
 use super::advice;
 use super::expansion;
 use super::failure::system;
 pub use super::failure::{Failure, exit_code};
 use super::foundation::Foundation;
+use super::heritage::{self, Descent, Heritage};
 use super::journal::Journal;
 use super::listeners::Listeners;
 use super::log_file::{self, LogFile};
+use super::luggage;
+use super::own_program::OwnProgram;
 use super::pid_file::PidFile;
 use super::settings::Settings;
 use super::supervisor::Supervisor;
@@ -17,7 +21,7 @@ use super::voice::Voice;
 use crate::core::Outcome;
 use crate::os::daemon::{self, Report, Side};
 use crate::os::reason::Reason;
-use crate::os::{fd, signals};
+use crate::os::{fd, process, signals, succession};
 use crate::protocol::listen_fds::ListenEnv;
 
 /// The signals that are ours to hear; those of `--forward` come on top.
@@ -68,19 +72,33 @@ pub(super) fn supervise(
     // First of all, so that no signal is lost from here on.
     let mut heard = SIGNALS.to_vec();
     heard.extend(settings.forward.iter().map(|signal| signal.get()));
-    if std::process::id() == 1 {
+    // Before any descriptor is opened: what exec left open is told by that it was there before.
+    let descent = Descent::claim(&mut environment, &settings);
+    let mut heritage = None;
+    let mut left_open = None;
+    match descent {
+        Descent::None => {}
+        Descent::Heir(left) => heritage = Some(*left),
+        Descent::Disinherited { reason } => {
+            left_open = Some(heritage::unclaimed(&settings));
+            start_afresh(&reason, &settings);
+        }
+    }
+    let is_afresh = left_open.is_some();
+    let reaps_strangers = std::process::id() == 1 || is_afresh;
+    if reaps_strangers {
         heard.push(libc::SIGCHLD);
     }
     let (original, signal_fd) =
         signals::take_over(&heard).map_err(system("taking over the signals"))?;
+    let original = heritage.as_ref().map_or(original, Heritage::original);
+    let own_program = own_program(&environment, heritage.as_ref());
     // Before anything that another instance could notice (B8), and released last (B20).
-    let pid_file = settings
-        .pid_file
-        .as_deref()
-        .map(PidFile::lock)
-        .transpose()?;
-    let log = settings.log.as_ref().map(LogFile::open).transpose()?;
-    if voice == Voice::StartServer {
+    let pid_file = pid_file(&settings, heritage.as_mut())?;
+    // Of an heir, output and error are the log already.
+    let log = settings.log.as_ref().filter(|_| heritage.is_none());
+    let log = log.map(LogFile::open).transpose()?;
+    if voice == Voice::StartServer && heritage.is_none() {
         log::info!("start_server (pid:{}) starting now...", std::process::id());
     }
 
@@ -90,7 +108,17 @@ pub(super) fn supervise(
         names: environment.text("LISTEN_FDNAMES"),
         pidfdid: environment.text("LISTEN_PIDFDID"),
     };
-    let listeners = Listeners::gather(&settings, &listen_env)?;
+    let listeners = match (&mut heritage, left_open) {
+        (Some(Heritage { state, luggage }), _) => {
+            let (listeners, lost) = Listeners::take_over(&state.held, luggage);
+            for lost in lost {
+                log::error!("cannot take over the listener {lost}");
+            }
+            listeners
+        }
+        (None, Some(left_open)) => Listeners::gather_from(left_open, &settings)?,
+        (None, None) => Listeners::gather(&settings, &listen_env)?,
+    };
     // They are sockets by now, and there may be thousands.
     settings.ports = Vec::new();
     if settings.expand {
@@ -100,14 +128,16 @@ pub(super) fn supervise(
     }
     // After adoption, which refuses what is close-on-exec already: that is ours, not inherited.
     fd::close_on_exec_from(fd::FIRST).map_err(system("looking at inherited descriptors"))?;
-    let advice = advice(&settings, &listeners);
-    for (level, line) in voice.introduce(&listeners, &advice) {
-        log::log!(level, "{line}");
+    if heritage.is_none() {
+        let advice = advice(&settings, &listeners);
+        for (level, line) in voice.introduce(&listeners, &advice) {
+            log::log!(level, "{line}");
+        }
     }
 
     // No epoll set exists yet, because its hold on the signals would stay with the parent.
-    let mut herald = None;
-    if settings.daemonize {
+    let mut herald = heritage.as_mut().and_then(Heritage::herald);
+    if settings.daemonize && heritage.is_none() && !is_afresh {
         match daemon::daemonize().map_err(system("becoming a daemon"))? {
             Side::Parent(waiting) => see_off(waiting.report(&original)),
             Side::Daemon(ours) => herald = Some(ours),
@@ -122,6 +152,9 @@ pub(super) fn supervise(
         listeners,
         log,
         is_daemon: herald.is_some(),
+        own_program,
+        reaps_strangers,
+        heritage: heritage.as_mut(),
     };
     let written = pid_file.as_ref().map_or(Ok(()), PidFile::write);
     let built = written
@@ -134,19 +167,71 @@ pub(super) fn supervise(
         }
     })?;
     parts.herald = herald;
+    parts.pid_file = pid_file;
     let mut supervisor = Supervisor::new(parts);
-    let outcome = supervisor.run();
+    let resumed = match heritage {
+        Some(heritage) => supervisor.resume(heritage),
+        None => Ok(()),
+    };
+    let outcome = resumed.and_then(|()| supervisor.run());
     if let Err(broken) = &outcome {
         log::error!("{}: {}", broken.stage, Reason(&broken.error));
         supervisor.abandon();
     }
     let log_command = supervisor.clean_up();
+    let pid_file = supervisor.pid_file.take();
     drop(supervisor);
     if let Some(log_command) = log_command {
         log_file::close(log_command);
     }
     drop(pid_file);
     Ok(outcome?)
+}
+
+/// What we are called and where, as far back as our first predecessor knew it.
+fn own_program(environment: &Environment, heritage: Option<&Heritage>) -> OwnProgram {
+    let Some(heritage) = heritage else {
+        return OwnProgram::at_start(environment);
+    };
+    let path = luggage::path(&heritage.state.held.program);
+    let own_program = OwnProgram::new(path, environment);
+    // It was executed by a descriptor's number, which would be its name otherwise.
+    succession::set_name(&own_program.name());
+    own_program
+}
+
+/// The pid file: our predecessor's, or one that is locked now.
+fn pid_file(
+    settings: &Settings,
+    heritage: Option<&mut Heritage>,
+) -> Result<Option<PidFile>, Failure> {
+    let saved = heritage.and_then(|Heritage { state, luggage }| {
+        let taken = PidFile::take_over(state.held.pid_file.as_ref()?, luggage);
+        let lost = |error: &std::io::Error| log::warn!("cannot take over the pid file: {error}");
+        taken.inspect_err(lost).ok()
+    });
+    match (saved, &settings.pid_file) {
+        (Some(saved), _) => Ok(Some(saved)),
+        (None, Some(path)) => Ok(Some(PidFile::lock(path)?)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Says what is lost with a state that cannot be used, and tells the workers that nobody leads any
+/// more to leave. What clients send meanwhile waits in the listeners, which stay open.
+fn start_afresh(reason: &str, settings: &Settings) {
+    let orphans = process::children();
+    log::error!(
+        "starting afresh: {reason}; the listeners stay open, but {} processes that were running          are told to leave, because nothing else is known of them",
+        orphans.len()
+    );
+    for pid in orphans {
+        let told = process::pidfd_open(pid)
+            .and_then(|pidfd| process::send_signal(pidfd.as_fd(), settings.signal_on_hup.get()));
+        if let Err(error) = told {
+            log::warn!("cannot tell process {pid} to leave: {}", Reason(&error));
+        }
+    }
 }
 
 /// The end of the process that the user started: what became of the daemon is its exit status.

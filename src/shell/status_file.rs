@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::luggage::{own_file, saved_own_file};
 use super::own_file::OwnFile;
 use crate::core::{Snapshot, State};
 use crate::protocol::generation::Generation;
+use crate::protocol::state::held;
 use crate::protocol::status_file::render;
 
 /// The file and what stands in it.
@@ -35,6 +37,27 @@ impl StatusFile {
             ours: None,
             trouble: false,
         }
+    }
+
+    /// What stands in the file, for a successor.
+    #[must_use]
+    pub fn save(&self) -> held::StatusFile {
+        let listed = self.listed.iter();
+        held::StatusFile {
+            file: self.ours.as_ref().map(saved_own_file),
+            listed: listed
+                .map(|(generation, pid)| (generation.get(), *pid))
+                .collect(),
+        }
+    }
+
+    /// The file that a predecessor has written.
+    pub fn take_over(&mut self, saved: &held::StatusFile) {
+        let listed = saved.listed.iter();
+        self.ours = saved.file.as_ref().map(own_file);
+        self.listed = listed
+            .filter_map(|(number, pid)| Some((Generation::new(*number)?, *pid)))
+            .collect();
     }
 
     /// Writes the file if something has changed.

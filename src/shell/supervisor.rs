@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::control::Control;
@@ -12,6 +13,8 @@ use super::envdir::Envdir;
 use super::listeners::Listeners;
 use super::log_command::LogCommand;
 use super::manager::Manager;
+use super::own_program::OwnProgram;
+use super::pid_file::PidFile;
 use super::resources::Resources;
 use super::runtime::Runtime;
 use super::settings::Settings;
@@ -19,6 +22,7 @@ use super::spawn::Spawner;
 use super::status_file::StatusFile;
 use super::surroundings::Surroundings;
 use super::token::Token;
+use super::trial::Trial;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
@@ -28,7 +32,7 @@ use crate::os::daemon::Herald;
 use crate::os::epoll::Epoll;
 use crate::os::process;
 use crate::os::reason::Reason;
-use crate::os::signals::SignalFd;
+use crate::os::signals::{Original, SignalFd};
 use crate::protocol::control::Wait;
 
 /// Everything that the loop works with.
@@ -49,6 +53,18 @@ pub struct Supervisor {
     pub(super) invocation_id: Option<String>,
     pub(super) envdir: Envdir,
     pub(super) status_file: Option<StatusFile>,
+    /// Held while we live.
+    pub(super) pid_file: Option<PidFile>,
+    /// What we were started as, for whoever takes our place.
+    pub(super) own_program: OwnProgram,
+    /// The signals that we were started with.
+    pub(super) original: Original,
+    /// Whether there are children that we did not start.
+    pub(super) reaps_strangers: bool,
+    /// A new program that is being tried.
+    pub(super) trial: Option<Trial>,
+    /// One that can take over.
+    pub(super) successor: Option<OwnedFd>,
     pub(super) log_command: Option<LogCommand>,
     /// Set until the parent of a daemon knows how the start went.
     pub(super) herald: Option<Herald>,
@@ -98,6 +114,14 @@ pub struct Parts {
     pub envdir: Envdir,
     /// Where the generations are listed.
     pub status_file: Option<StatusFile>,
+    /// Our pid for scripts, and its lock.
+    pub pid_file: Option<PidFile>,
+    /// What we were started as.
+    pub own_program: OwnProgram,
+    /// The signals that we were started with.
+    pub original: Original,
+    /// Whether there are children that we did not start.
+    pub reaps_strangers: bool,
     /// What takes the log, if that is a command.
     pub log_command: Option<LogCommand>,
     /// The way to the parent of a daemon.
@@ -138,6 +162,12 @@ impl Supervisor {
             invocation_id: parts.invocation_id,
             envdir: parts.envdir,
             status_file: parts.status_file,
+            pid_file: parts.pid_file,
+            own_program: parts.own_program,
+            original: parts.original,
+            reaps_strangers: parts.reaps_strangers,
+            trial: None,
+            successor: None,
             log_command: parts.log_command,
             herald: parts.herald,
             queue: VecDeque::new(),
@@ -190,6 +220,11 @@ impl Supervisor {
                 if self.workers.is_empty() {
                     return Ok(outcome);
                 }
+            }
+            self.hand_over();
+            // Where it came back it has left an event.
+            if !self.queue.is_empty() {
+                continue;
             }
             let timeout = self.next_wake_up();
             tokens.clear();
@@ -292,6 +327,7 @@ impl Supervisor {
             Token::Readiness(generation) => self.hear_readiness(generation)?,
             Token::Probe(generation) => self.hear_probe(generation)?,
             Token::Tree(generation) => self.look_at_tree(generation)?,
+            Token::Trial => self.hear_trial()?,
             Token::Stored(id) => self
                 .surroundings
                 .fd_store

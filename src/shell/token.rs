@@ -32,6 +32,8 @@ pub(super) enum Token {
     Tree(Generation),
     /// The other end of a descriptor in the workers' fd store was closed.
     Stored(u64),
+    /// The trial of a new program has ended.
+    Trial,
 }
 
 /// The kind stands in the top byte, so numbers sort as tokens do.
@@ -53,6 +55,7 @@ impl From<Token> for u64 {
             Token::Probe(generation) => (17, generation.get()),
             Token::Tree(generation) => (18, generation.get()),
             Token::Stored(id) => (19, id),
+            Token::Trial => (20, 0),
         };
         (kind << KIND_SHIFT) | id
     }
@@ -77,6 +80,7 @@ impl Token {
             17 => generation.map(Self::Probe),
             18 => generation.map(Self::Tree),
             19 => Some(Self::Stored(id)),
+            20 => Some(Self::Trial),
             _ => None,
         }
     }
@@ -104,6 +108,7 @@ mod tests {
             Token::Probe(generation),
             Token::Tree(generation),
             Token::Stored(7),
+            Token::Trial,
         ];
         let numbers = tokens.map(u64::from);
         assert!(numbers.is_sorted());

@@ -271,6 +271,8 @@ impl Workers {
     }
 }
 
+mod saved;
+
 fn exit_of(status: WaitStatus) -> Exit {
     match status {
         WaitStatus::Exited(status) => Exit::Status(status),

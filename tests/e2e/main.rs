@@ -43,6 +43,8 @@ mod trial;
 mod two_requests;
 mod type_notify_reload;
 mod units;
+mod upgrade;
+mod upgrade_story;
 mod varlink;
 mod verdicts;
 mod worker_crate;

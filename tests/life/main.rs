@@ -19,6 +19,7 @@ mod ready_command;
 mod ready_fd;
 mod rig;
 mod trial;
+mod upgrade;
 mod watchdog;
 
 use std::path::PathBuf;

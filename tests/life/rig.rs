@@ -86,6 +86,33 @@ fn a_helper_is_gone_at_the_drain_timeout(user: &str) {
 }
 
 #[test]
+fn an_upgrade_forgets_no_cgroup() {
+    let options = "--drain-timeout 3 --interval 0.2";
+    let Some(rig) = boot(options, HELPER, &delegate()) else {
+        return;
+    };
+    rig.ok(&["systemctl", "reload", "job"]);
+    let unit = "_SYSTEMD_UNIT=job.service";
+    wait::until("a helper without its worker", SOON, || {
+        rig.journal(&[unit])
+            .contains("processes that it started are still there")
+    });
+    let main = rig.property("job", "MainPID");
+    rig.ok(&["starterctl", "upgrade", "job"]);
+    assert_eq!(leaves(&rig), ["gen-1", "gen-2", "supervisor"]);
+    // It has the rest of its time, and then its whole tree is killed.
+    wait::for_value("the leaves", SOON, vec!["gen-2", "supervisor"], || {
+        leaves(&rig)
+    });
+    assert_eq!(processes(&rig, "sleep 4321"), 1);
+    rig.ok(&["systemctl", "reload", "job"]);
+    assert_eq!(rig.property("job", "MainPID"), main);
+    rig.ok(&["systemctl", "stop", "job"]);
+    assert_eq!(rig.property("job", "Result"), "success");
+    assert_eq!(processes(&rig, "sleep 4321"), 0);
+}
+
+#[test]
 fn a_helper_is_gone_at_the_drain_timeout_under_root() {
     a_helper_is_gone_at_the_drain_timeout("");
 }

@@ -1,5 +1,6 @@
 //! What the integration tests share. A test crate declares it once: `#[path = "../support/mod.rs"]`.
 
+pub(crate) mod builds;
 pub(crate) mod failure;
 pub(crate) mod gate;
 pub(crate) mod held;

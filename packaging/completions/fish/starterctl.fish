@@ -27,6 +27,7 @@ end
 complete -c starterctl -n "__fish_starterctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_needs_command" -s V -l version -d 'Print version'
 complete -c starterctl -n "__fish_starterctl_needs_command" -f -a "reload" -d 'Replace the serving generation by a new one, and wait for the verdict'
+complete -c starterctl -n "__fish_starterctl_needs_command" -f -a "upgrade" -d 'Put the sd-starter that is now on disk in the place of the one that runs'
 complete -c starterctl -n "__fish_starterctl_needs_command" -f -a "status" -d 'Show the generations and the sockets'
 complete -c starterctl -n "__fish_starterctl_needs_command" -f -a "stop" -d 'Stop the instance, and wait until it has'
 complete -c starterctl -n "__fish_starterctl_needs_command" -f -a "wait" -d 'Wait until something is so'
@@ -38,6 +39,11 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -l timeout
 complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -l if-generation -d 'Reload only if this generation is the serving one' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -l json -d 'Print the verdict as JSON'
 complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l control-socket -d 'The path of the control socket' -r -F
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l timeout -d 'How long to wait, for each' -r
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l all -d 'Every instance on this machine, one after the other'
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l json -d 'Print JSON'
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_using_subcommand status" -l control-socket -d 'The path of the control socket' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand status" -l timeout -d 'How long to wait for an answer' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand status" -l watch -d 'Show it again whenever something happens, until the instance ends'
@@ -62,10 +68,11 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l listen -
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l install -d 'Write the units to this directory instead of printing them' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l systemd -d 'The version of systemd that the units are for [default: the installed one]' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "reload" -d 'Replace the serving generation by a new one, and wait for the verdict'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "status" -d 'Show the generations and the sockets'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "stop" -d 'Stop the instance, and wait until it has'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "wait" -d 'Wait until something is so'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "list" -d 'Show every instance on this machine'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "units" -d 'Print or install a socket unit and a service unit for a server program'
-complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload status stop wait list units help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "reload" -d 'Replace the serving generation by a new one, and wait for the verdict'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "upgrade" -d 'Put the sd-starter that is now on disk in the place of the one that runs'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "status" -d 'Show the generations and the sockets'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "stop" -d 'Stop the instance, and wait until it has'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "wait" -d 'Wait until something is so'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "list" -d 'Show every instance on this machine'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "units" -d 'Print or install a socket unit and a service unit for a server program'
+complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

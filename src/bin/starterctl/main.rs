@@ -3,6 +3,7 @@
 mod ask;
 mod terminal;
 mod units;
+mod upgrade;
 mod watch;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
                 },
             )
         }
+        Task::Upgrade(upgrade) => upgrade::upgrade(&whereabouts, &upgrade),
         Task::Status(status) => show_status(&whereabouts, &status),
         Task::Stop(stop) => {
             let question = Question::new("Stop", &json!({}), &stop.target);

@@ -124,6 +124,8 @@ fn check_told(machine: &Machine, event: Event, about: Option<About>, now: Now) {
             | Action::Sweep(_)
             | Action::Probe(_)
             | Action::EndProbe(_)
+            | Action::Check
+            | Action::EndCheck
             | Action::Tell(_)
             | Action::Answer(..)
             | Action::Note(_) => {}

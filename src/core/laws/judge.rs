@@ -52,7 +52,27 @@ impl World {
                 self.probe = None;
                 self.cut_probes.push(generation);
             }
+            Action::Check => {
+                assert_eq!(self.check, None, "two checks at once");
+                assert!(!self.leaves, "law 7: a check after a stop");
+                self.check = Some(true);
+            }
+            Action::EndCheck => {
+                assert_eq!(self.check, Some(true), "no such check");
+                self.check = Some(false);
+            }
             Action::Tell(telling) => self.judge_telling(&telling),
+            Action::Answer(requester, verdict) if self.upgraders.remove(&requester) => {
+                let fits = match verdict {
+                    Verdict::Upgraded { .. } | Verdict::NotUpgraded { .. } => true,
+                    Verdict::Stopping => self.leaves,
+                    Verdict::Serving(_)
+                    | Verdict::Failed { .. }
+                    | Verdict::OtherGeneration { .. }
+                    | Verdict::Stopped => false,
+                };
+                assert!(fits, "law 9: {verdict} to whoever asked for an upgrade");
+            }
             Action::Answer(requester, verdict) => {
                 let request = self.waiting.remove(&requester);
                 let request = request.expect("law 9: nobody waits, or a second verdict");
@@ -178,7 +198,9 @@ impl World {
                 assert!(fits, "law 9: refused without a reason");
             }
             Verdict::Stopping => assert!(self.leaves, "law 9: nobody stops"),
-            Verdict::Stopped => panic!("law 9: a reload is not a stop"),
+            Verdict::Stopped | Verdict::Upgraded { .. } | Verdict::NotUpgraded { .. } => {
+                panic!("law 9: a reload is not a stop, and no upgrade")
+            }
         }
     }
 

@@ -25,7 +25,8 @@ kinds!(EventKind:
     Start Forked Executed NotStarted Lingers Probed Exited
     Ready FoundReady Status Extend Broken Alive Period Hung
     ReloadByControlProcess ReloadByClient ReloadByHangup ReloadByTimer
-    Terminate Interrupt Gone Retuned Tick);
+    Terminate Interrupt Gone Retuned Tick
+    Upgrade CanTakeOver CannotTakeOver Replaced NotReplaced);
 
 /// Where the machine is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -193,6 +194,11 @@ impl EventKind {
             Event::Gone { .. } => (Self::Gone, None),
             Event::Retuned { .. } => (Self::Retuned, None),
             Event::Tick => (Self::Tick, None),
+            Event::Upgrade { .. } => (Self::Upgrade, None),
+            Event::Checked { answer: Ok(_) } => (Self::CanTakeOver, None),
+            Event::Checked { answer: Err(_) } => (Self::CannotTakeOver, None),
+            Event::Replaced { .. } => (Self::Replaced, None),
+            Event::NotReplaced { .. } => (Self::NotReplaced, None),
         }
     }
 
@@ -247,6 +253,26 @@ impl EventKind {
             Self::ReloadByClient => reload(Origin::Client),
             Self::ReloadByHangup => reload(Origin::Hangup),
             Self::ReloadByTimer => reload(Origin::Timer),
+            Self::Upgrade => {
+                let requester = Some(stranger);
+                (Event::Upgrade { requester }, false)
+            }
+            Self::CanTakeOver => {
+                let answer = Ok("2".into());
+                (Event::Checked { answer }, false)
+            }
+            Self::CannotTakeOver => {
+                let answer = Err("crashed".into());
+                (Event::Checked { answer }, false)
+            }
+            Self::Replaced => {
+                let from = "1".into();
+                (Event::Replaced { from }, false)
+            }
+            Self::NotReplaced => {
+                let reason = "executing".into();
+                (Event::NotReplaced { reason }, false)
+            }
             Self::Terminate => stop(StopBy::Terminate),
             Self::Interrupt => stop(StopBy::Interrupt),
             Self::Gone => {

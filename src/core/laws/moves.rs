@@ -81,6 +81,19 @@ pub(super) enum Move {
     Stop {
         by: StopBy,
     },
+    /// The supervisor is replaced, as by a crash: saved and restored.
+    Resume,
+    Upgrade {
+        waits: bool,
+    },
+    /// The trial of the new program ends.
+    Checked {
+        works: bool,
+    },
+    /// The new program is executed.
+    Replace {
+        works: bool,
+    },
 }
 
 pub(super) fn moves() -> impl Strategy<Value = Move> {
@@ -108,6 +121,10 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
         1 => which.clone().prop_map(|which| Move::Words { which }),
         10 => (origin, any::<bool>(), prop::option::weighted(0.2, 0..6u64))
             .prop_map(|(origin, waits, only_if)| Move::Reload { origin, waits, only_if }),
+        3 => Just(Move::Resume),
+        2 => any::<bool>().prop_map(|waits| Move::Upgrade { waits }),
+        3 => any::<bool>().prop_map(|works| Move::Checked { works }),
+        3 => prop::bool::weighted(0.7).prop_map(|works| Move::Replace { works }),
         1 => which.prop_map(|which| Move::Gone { which }),
         14 => prop_oneof![0..200u64, 900..1100u64, 0..40_000u64].prop_map(|millis| Move::Wait { millis }),
         1 => (0..3000u64).prop_map(|delay| Move::Retune { delay }),

@@ -46,6 +46,10 @@ pub(super) struct World {
     pub(super) kill_at: Option<Now>,
     requests: u64,
     pub(super) waiting: BTreeMap<Requester, Request>,
+    /// Who waits for an upgrade.
+    pub(super) upgraders: BTreeSet<Requester>,
+    /// Whether the trial of a new program runs; false when it was cut off.
+    pub(super) check: Option<bool>,
     pub(super) last_request: Option<usize>,
     pub(super) finished: bool,
     /// What was met, where that is counted.
@@ -91,6 +95,8 @@ impl World {
             kill_at: None,
             requests: 0,
             waiting: BTreeMap::new(),
+            upgraders: BTreeSet::new(),
+            check: None,
             last_request: None,
             finished: false,
             coverage: None,
@@ -257,10 +263,12 @@ impl World {
                 self.reload(request);
             }
             Move::Gone { which } => {
-                let Some(requester) = self.waiting.keys().nth(which).copied() else {
+                let mut all = self.waiting.keys().chain(&self.upgraders);
+                let Some(requester) = all.nth(which).copied() else {
                     return;
                 };
                 self.waiting.remove(&requester);
+                self.upgraders.remove(&requester);
                 self.feed(Event::Gone { requester });
             }
             Move::Wait { millis } => self.wait(millis),
@@ -295,7 +303,22 @@ impl World {
                     requester: Requester(u64::MAX),
                 });
                 self.feed(Event::Start);
+                if self.machine.successor().is_none() {
+                    let from = String::new();
+                    self.feed(Event::Replaced { from });
+                    let reason = String::new();
+                    self.feed(Event::NotReplaced { reason });
+                }
             }
+            Move::Resume => self.resume(),
+            Move::Upgrade { waits } => {
+                let requester = waits.then_some(Requester(self.requests));
+                self.requests += 1;
+                self.upgraders.extend(requester);
+                self.feed(Event::Upgrade { requester });
+            }
+            Move::Checked { works } => self.end_check(works),
+            Move::Replace { works } => self.replace(works),
             Move::Stop { by } => {
                 self.stop_begins(match by {
                     StopBy::Terminate => self.machine.policy.signal_on_term,
@@ -306,6 +329,49 @@ impl World {
                     by,
                 });
             }
+        }
+    }
+
+    /// Another process goes on where this one was, by way of the text between them.
+    fn resume(&mut self) {
+        let saved = serde_json::to_vec(&self.machine.save()).expect("a state is a text");
+        let saved = serde_json::from_slice(&saved).expect("and back");
+        let restored = Machine::restore(&saved, self.machine.policy.clone());
+        // Equal in every part, and a step depends on nothing else: so it behaves alike for ever.
+        assert_eq!(restored.as_ref(), Ok(&self.machine), "something was lost");
+        self.machine = restored.expect("just compared");
+        let waits: BTreeSet<_> = self.machine.requesters().into_iter().collect();
+        assert!(
+            waits
+                .iter()
+                .all(|r| self.waiting.contains_key(r) || self.upgraders.contains(r))
+        );
+        assert_eq!(waits.len(), self.waiting.len() + self.upgraders.len());
+        assert_eq!(self.machine.open_fork().as_ref(), self.open_forks.first());
+    }
+
+    fn end_check(&mut self, works: bool) {
+        if let Some(runs) = self.check.take() {
+            let answer = if works && runs {
+                Ok("2".to_owned())
+            } else {
+                Err("crashed".to_owned())
+            };
+            self.feed(Event::Checked { answer });
+        }
+    }
+
+    fn replace(&mut self, works: bool) {
+        if self.machine.successor().is_none() {
+            return;
+        }
+        if works {
+            self.resume();
+            let from = "1".to_owned();
+            self.feed(Event::Replaced { from });
+        } else {
+            let reason = "executing: not found".to_owned();
+            self.feed(Event::NotReplaced { reason });
         }
     }
 
@@ -372,7 +438,11 @@ impl World {
             if self.finished {
                 return;
             }
-            if !self.open_forks.is_empty() {
+            if self.check.is_some() {
+                self.end_check(true);
+            } else if self.machine.successor().is_some() {
+                self.replace(true);
+            } else if !self.open_forks.is_empty() {
                 self.fork(true);
             } else if let Some(generation) = obedient(&self.alive, stubborn) {
                 self.exit(generation, Exit::Status(0));

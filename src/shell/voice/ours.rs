@@ -114,6 +114,11 @@ pub(super) fn line(note: &Note) -> Line {
         Note::Left { worker, exit } => format!("{} has left: {exit}", full(*worker)),
         Note::GivingUp(failure) => format!("giving up, nothing ever served: {failure}"),
         Note::Exiting => "exiting".to_owned(),
+        Note::UpgradeAsked => "upgrade asked for: trying the program that is on disk".to_owned(),
+        Note::Upgraded { from, to } => {
+            format!("upgraded in place: version {to} has taken over from {from}")
+        }
+        Note::UpgradeRefused { reason } => format!("not upgraded, nothing has changed: {reason}"),
     };
     Line {
         level,

@@ -95,7 +95,10 @@ pub(super) fn lines(note: &Note) -> Vec<Line> {
         | Note::Lingering { .. }
         | Note::AttemptFailed { pid: None, .. }
         | Note::Overstayed { .. }
-        | Note::GivingUp(_) => vec![ours::line(note).text],
+        | Note::GivingUp(_)
+        | Note::UpgradeAsked
+        | Note::Upgraded { .. }
+        | Note::UpgradeRefused { .. } => vec![ours::line(note).text],
     };
     texts
         .into_iter()

@@ -1,0 +1,102 @@
+//! Listeners, handed from one supervisor to the next by an exec in place.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{Listener, Listeners, Origin};
+use crate::os::fd;
+use crate::os::socket_file::SocketFile;
+use crate::protocol::address::Address;
+use crate::protocol::listen_fds::Name;
+use crate::protocol::state::{Held, Label, held};
+use crate::shell::adopted;
+use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
+
+impl Listeners {
+    /// All of them, as workers have them.
+    pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
+        for (index, listener) in (0..).zip(&self.all) {
+            let facts = adopted::facts(listener.fd.as_fd()).ok();
+            held.listeners.push(held::Listener {
+                fd: packed.add(Label::numbered("listener", index), &listener.fd),
+                key: listener.key.clone(),
+                name: listener.name.as_str().to_owned(),
+                origin: match listener.origin {
+                    Origin::Adopted => held::Origin::Adopted,
+                    Origin::Bound => held::Origin::Bound,
+                    Origin::Stored => held::Origin::Stored,
+                },
+                target: listener.target,
+                pin: listener.pin,
+                cookie: facts.and_then(|facts| facts.cookie),
+                nonblocking: fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default(),
+                file: self.file_of(listener).map(saved_socket_file),
+            });
+        }
+        held.keyed.clone_from(&self.keyed);
+        held.run.clone_from(&self.run);
+    }
+
+    fn file_of(&self, listener: &Listener) -> Option<&SocketFile> {
+        let Address::UnixPath(bytes) = &listener.address else {
+            return None;
+        };
+        let path = std::path::absolute(Path::new(std::ffi::OsStr::from_bytes(bytes))).ok()?;
+        self.files.iter().find(|file| file.path() == path)
+    }
+
+    /// The listeners of our predecessor: the same sockets, under the same numbers and names. Also
+    /// says which could not be had.
+    #[must_use]
+    pub fn take_over(held: &Held, luggage: &mut Luggage) -> (Self, Vec<String>) {
+        let mut listeners = Self::default();
+        let mut lost = Vec::new();
+        // Where each is now, because those that are lost leave no gap.
+        let mut places = Vec::new();
+        for saved in &held.listeners {
+            let name = Name::new(&saved.name).unwrap_or_else(Name::unknown);
+            let taken = luggage.take(&saved.fd);
+            let taken = taken.and_then(|fd| restored(fd, saved, name));
+            match taken {
+                Ok(listener) => {
+                    listeners.files.extend(saved.file.as_ref().map(socket_file));
+                    places.push(Some(listeners.all.len()));
+                    listeners.all.push(listener);
+                }
+                Err(error) => {
+                    places.push(None);
+                    let name = saved.key.as_deref().unwrap_or(&saved.name);
+                    lost.push(format!("{name}: {error}"));
+                }
+            }
+        }
+        let now = |index: &usize| places.get(*index).copied().flatten();
+        listeners.keyed = held.keyed.iter().filter_map(now).collect();
+        listeners.run = held.run.iter().filter_map(now).collect();
+        (listeners, lost)
+    }
+}
+
+/// A socket that is the one that was saved, and no other.
+fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Listener> {
+    let facts = adopted::facts(fd.as_fd())?;
+    if facts.cookie != saved.cookie {
+        return Err(io::Error::other("it is another socket"));
+    }
+    Ok(Listener {
+        key: saved.key.clone(),
+        name,
+        fd,
+        origin: match saved.origin {
+            held::Origin::Adopted => Origin::Adopted,
+            held::Origin::Bound => Origin::Bound,
+            held::Origin::Stored => Origin::Stored,
+        },
+        address: facts.address,
+        kind: facts.kind,
+        target: saved.target,
+        pin: saved.pin,
+    })
+}
