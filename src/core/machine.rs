@@ -120,7 +120,8 @@ impl Machine {
 
     /// Takes one event in and says what is to be done, in order.
     ///
-    /// Total: any event may come in any state, and one that means nothing there does nothing.
+    /// Total: any event may come in any state, and one that means nothing there does nothing. The
+    /// events of one wake-up end with a [`Event::Tick`].
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
         let mut out = Out::default();
         match event {
@@ -154,7 +155,9 @@ impl Machine {
                 self.policy.kill_old_delay = kill_old_delay;
                 self.policy.auto_restart = auto_restart;
             }
-            Event::Tick => {}
+            // Only now, when whatever was to be heard has been heard: after a stall of ours a sign of
+            // life may wait behind other news.
+            Event::Tick => self.watch_tick(now, &mut out),
         }
         // Whatever the event was, time has passed too.
         self.tick(now, &mut out);

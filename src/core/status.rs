@@ -50,7 +50,7 @@ pub struct Snapshot {
     pub generations: Vec<Seen>,
     /// The newest generation number given out.
     pub newest: Option<Generation>,
-    /// Whether a swap is under way.
+    /// Whether a swap is under way, or waits for its turn.
     pub swapping: bool,
     /// Whether systemd was told RELOADING=1 and not yet READY=1.
     pub announced: bool,
@@ -124,7 +124,7 @@ impl Machine {
         Snapshot {
             generations,
             newest: self.newest,
-            swapping: matches!(self.phase, Phase::Swapping { .. }),
+            swapping: matches!(self.phase, Phase::Swapping { .. }) || !self.again.is_empty(),
             announced: self.announced == Announced::Reloading,
             stopping: matches!(self.phase, Phase::Stopping(_) | Phase::Finished),
             last_failure: self.last_failure.clone(),

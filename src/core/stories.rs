@@ -1045,3 +1045,25 @@ fn a_stop_does_not_wait_for_what_nobody_leads() {
         [Action::Sweep(generation(1)), Action::Sweep(generation(2))]
     );
 }
+
+#[test]
+fn a_sign_of_life_behind_other_news_of_the_same_wake_up_counts() {
+    let period = Duration::from_secs(1);
+    let mut machine = serving(Policy {
+        worker_watchdog: Some(period),
+        ..policy()
+    });
+    machine.step(HANGUP, at(100));
+    machine.step(forked(2), at(100));
+    machine.step(said(2, Word::Ready), at(100));
+    // We were stopped for a while: everything comes at once, the exit of the old one first.
+    let actions = deeds(&mut machine, exited(1, Exit::Status(0)), at(9000));
+    assert_eq!(actions, [], "the worker is not blamed for our absence");
+    assert_eq!(deeds(&mut machine, said(2, Word::Alive), at(9000)), []);
+    assert_eq!(deeds(&mut machine, Event::Tick, at(9000)), []);
+    assert_eq!(
+        deeds(&mut machine, Event::Tick, at(10_000)),
+        [Action::Spawn(generation(3))],
+        "and from here on it is counted again"
+    );
+}

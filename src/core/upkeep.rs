@@ -20,7 +20,6 @@ impl Machine {
                 }
             }
         }
-        self.watch_tick(now, out);
         self.upgrade_tick(now, out);
         match &self.phase {
             Phase::Steady { current } => {

@@ -131,6 +131,9 @@ impl Epoll {
                 Err(Errno::EINTR) => {
                     left = deadline.map(|deadline| deadline.saturating_sub(clock::now()));
                 }
+                // Nor must time that ran out while we were stopped hide what came meanwhile: whoever
+                // acts on the time has to have heard it.
+                Ok(0) if left.is_some_and(|left| !left.is_zero()) => left = Some(Duration::ZERO),
                 other => break other?,
             }
         };

@@ -131,6 +131,7 @@ fn check_told(machine: &Machine, event: Event, about: Option<About>, now: Now) {
             | Action::Note(_) => {}
         }
     }
+    copy.step(Event::Tick, now);
     let ahead = copy.deadline().is_none_or(|moment| moment > now);
     assert!(ahead || copy.is_finished(), "a timer in the past: {case}");
 }

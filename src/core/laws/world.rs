@@ -119,13 +119,20 @@ impl World {
         if let Some(coverage) = &mut self.coverage {
             coverage.happens(&self.machine, &event);
         }
+        let is_tick = matches!(event, Event::Tick);
         let actions = self.step_with_bug(event, self.now());
         last_word_before_the_answers(&actions);
         for action in actions {
             self.judge(action, &before);
         }
-        self.judge_the_rest();
         let now = self.now();
+        let is_due = self.machine.deadline().is_some_and(|moment| moment <= now);
+        if !is_tick && !self.finished && is_due {
+            // As in the shell: the events of one wake-up end with a Tick.
+            self.feed(Event::Tick);
+            return;
+        }
+        self.judge_the_rest();
         if let Some(coverage) = &mut self.coverage {
             coverage.ask(&self.machine, now);
         }
