@@ -8,10 +8,10 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use nix::unistd::{dup2_stderr, dup2_stdout};
+use nix::unistd::{dup2_stderr, dup2_stdout, geteuid};
 
 use super::journal::Journal;
 use super::log_command::LogCommand;
@@ -55,12 +55,16 @@ impl LogFile {
         match target {
             LogTarget::Command(command) => Ok(Self::Command(command.clone())),
             LogTarget::File(path) => {
-                let opened = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .mode(0o666)
-                    .custom_flags(libc::O_NOCTTY)
-                    .open(path);
+                let opened = match open(path, libc::O_NOFOLLOW) {
+                    Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                        if is_trustworthy(path).unwrap_or(false) {
+                            open(path, 0)
+                        } else {
+                            Err(error)
+                        }
+                    }
+                    other => other,
+                };
                 opened.map(Self::File).map_err(|error| LogFailure {
                     path: path.clone(),
                     error,
@@ -117,6 +121,31 @@ pub fn close(command: LogCommand) {
     if restored.is_ok() && !command.finish() {
         log::warn!("the log command has not taken everything yet");
     }
+}
+
+fn open(path: &Path, flags: i32) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o666)
+        .custom_flags(libc::O_NOCTTY | flags)
+        .open(path)
+}
+
+/// Whether the link at `path` can be nobody's but ours or root's: the kernel's own rule
+/// (protected_symlinks of proc_sys_fs(5)), which can be switched off, and which leaves directories
+/// without the sticky bit out. There whoever may write may also have put another link in its place.
+fn is_trustworthy(path: &Path) -> io::Result<bool> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let directory = std::fs::metadata(directory)?;
+    let link = std::fs::symlink_metadata(path)?;
+    let is_ours = |owner: u32| owner == 0 || owner == geteuid().as_raw();
+    let is_shared = directory.mode() & 0o022 != 0;
+    let is_sticky = directory.mode() & 0o1000 != 0;
+    Ok(is_ours(directory.uid()) && is_ours(link.uid()) && (!is_shared || is_sticky))
 }
 
 /// Whatever happens to what is written there is nobody's concern any more.
