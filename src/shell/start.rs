@@ -143,6 +143,8 @@ pub(super) fn supervise(
             Side::Daemon(ours) => herald = Some(ours),
         }
     }
+    let path = settings.pid_file.as_deref().unwrap_or_else(|| "".as_ref());
+    let stage = format!("writing the pid file {}", path.display());
     let foundation = Foundation {
         settings,
         environment,
@@ -158,7 +160,7 @@ pub(super) fn supervise(
     };
     let written = pid_file.as_ref().map_or(Ok(()), PidFile::write);
     let built = written
-        .map_err(system("writing the pid file"))
+        .map_err(|error| Failure::System { stage, error })
         .and_then(|()| foundation.build());
     let mut parts = built.inspect_err(|failure| {
         if let Some(herald) = &mut herald {
