@@ -90,6 +90,16 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<WaitStatus>> {
     Ok(ended.map(|(_, status)| status))
 }
 
+/// Kills a child with SIGKILL and waits for its end.
+///
+/// # Errors
+/// As pidfd_send_signal(2) and waitid(2).
+pub fn kill_and_reap(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    gone_is_fine(send_signal(pidfd, libc::SIGKILL))?;
+    let id = libc::id_t::try_from(pidfd.as_raw_fd()).expect("open descriptors are not negative");
+    waitid(libc::P_PIDFD, id, libc::WEXITED).map(drop)
+}
+
 /// waitid(2): who ended, and how; `None` when nobody has.
 fn waitid(
     sort: libc::idtype_t,

@@ -111,12 +111,11 @@ impl Control {
                 }
             }
             self.newest += 1;
-            epoll.add(
-                client.as_fd(),
-                Token::Client(self.newest).into(),
-                client.interest,
-            )?;
-            self.clients.insert(self.newest, client);
+            let token = Token::Client(self.newest).into();
+            // Where nothing more can be waited for (epoll(7): max_user_watches) it is turned away.
+            if epoll.add(client.as_fd(), token, client.interest).is_ok() {
+                self.clients.insert(self.newest, client);
+            }
         }
         self.mind_the_door(epoll)
     }
@@ -130,11 +129,12 @@ impl Control {
         if room != self.accepting {
             self.accepting = room;
             if room {
-                epoll.add(
-                    self.listener.as_fd(),
-                    Token::Control.into(),
-                    Interest::Readable,
-                )?;
+                let token = Token::Control.into();
+                // It can fail for a while, when nothing more can be waited for; `due` says when the
+                // door is looked at again.
+                self.accepting = epoll
+                    .add(self.listener.as_fd(), token, Interest::Readable)
+                    .is_ok();
             } else {
                 epoll.remove(self.listener.as_fd())?;
             }
@@ -147,6 +147,9 @@ impl Control {
     pub fn due(&self) -> Option<Duration> {
         if self.accepting {
             return None;
+        }
+        if self.clients.len() < MOST_CLIENTS {
+            return Some(clock::now().saturating_add(IDLE));
         }
         let idle = self.clients.values().filter(|client| client.is_idle());
         idle.map(|client| client.heard.saturating_add(IDLE)).min()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::envdir::Reading;
 use super::failure::exit_code;
@@ -12,12 +13,16 @@ use super::supervisor::{Broken, Supervisor, broken};
 use super::token::Token;
 use super::workers::News;
 use crate::core::{Action, Event};
+use crate::os::clock;
 use crate::os::epoll::Interest;
 use crate::os::memory;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
 use crate::protocol::worker_env::Variable;
+
+/// When systemd's socket is looked at again, if it cannot be waited for.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn perform(&mut self, action: Action) -> Result<(), Broken> {
@@ -84,14 +89,15 @@ impl Supervisor {
         birth.stdout_stderr = outfit.stream.as_ref().map(|stream| stream.socket.as_fd());
         match self.spawner.spawn(&self.listeners, &birth) {
             Ok(child) => {
+                let pid = child.pid;
+                let taken = self
+                    .workers
+                    .take_in(generation, child, mailbox, &self.epoll);
+                if let Err(error) = taken {
+                    return self.not_started(generation, "waiting for it", &error);
+                }
                 // Before anything else: the machine must know of it when its exit is seen.
-                self.queue.push_front(Event::Forked {
-                    generation,
-                    pid: child.pid,
-                });
-                self.workers
-                    .take_in(generation, child, mailbox, &self.epoll)
-                    .map_err(broken("waiting for a worker"))?;
+                self.queue.push_front(Event::Forked { generation, pid });
                 self.warn_of_sudden_death();
                 // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
                 memory::give_back();
@@ -229,6 +235,7 @@ impl Supervisor {
     }
 
     pub(super) fn flush_manager(&mut self) -> Result<(), Broken> {
+        self.manager_due = None;
         let flushed = self.manager.flush();
         if let Some(error) = flushed.error {
             log::warn!(
@@ -241,13 +248,18 @@ impl Supervisor {
         }
         if flushed.blocked != self.manager_blocked {
             if let Some(socket) = self.manager.socket() {
-                let changed = if flushed.blocked {
-                    self.epoll
-                        .add(socket, Token::Manager.into(), Interest::Writable)
-                } else {
-                    self.epoll.remove(socket)
-                };
-                changed.map_err(broken("waiting for systemd"))?;
+                if !flushed.blocked {
+                    let removed = self.epoll.remove(socket);
+                    removed.map_err(broken("listening to systemd no more"))?;
+                } else if self
+                    .epoll
+                    .add(socket, Token::Manager.into(), Interest::Writable)
+                    .is_err()
+                {
+                    // Nothing more can be waited for: looked at again in a while.
+                    self.manager_due = Some(clock::now().saturating_add(AGAIN));
+                    return Ok(());
+                }
             }
             self.manager_blocked = flushed.blocked;
         }

@@ -156,11 +156,10 @@ impl Supervisor {
                 .probe(command, generation, pid, &around.variables),
             None => Err(io::ErrorKind::NotFound.into()),
         };
+        let started =
+            started.and_then(|child| around.probes.take_in(generation, child, &self.epoll));
         match started {
-            Ok(child) => around
-                .probes
-                .take_in(generation, child, &self.epoll)
-                .map_err(broken("waiting for a command")),
+            Ok(()) => Ok(()),
             Err(error) => {
                 if Nuisances::is_worth_a_line(&mut around.nuisances.probe) {
                     let reason = Reason(&error);

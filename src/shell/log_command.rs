@@ -20,6 +20,7 @@ use crate::core::{Rough, pause_after};
 use crate::os::child::{self, Plan};
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::process::{self, WaitStatus};
+use crate::os::reason::Reason;
 use crate::os::signals::Original;
 use crate::os::{clock, fd};
 
@@ -143,12 +144,20 @@ impl LogCommand {
     /// # Errors
     /// As epoll_ctl(2). That it cannot be started is tried again later.
     pub fn start(&mut self, epoll: &Epoll) -> io::Result<()> {
-        match self.spawn() {
-            Ok(child) => {
-                let token = Token::LogCommand.into();
-                epoll.add(child.pidfd.as_fd(), token, Interest::Readable)?;
-                self.child = Some(child);
+        let started = self.spawn().map_err(|error| error.to_string());
+        let started = started.and_then(|child| {
+            let token = Token::LogCommand.into();
+            match epoll.add(child.pidfd.as_fd(), token, Interest::Readable) {
+                Ok(()) => Ok(child),
+                Err(error) => {
+                    // It is to be started again, and two would share what they read.
+                    let _ = process::kill_and_reap(child.pidfd.as_fd());
+                    Err(Reason(&error).to_string())
+                }
             }
+        });
+        match started {
+            Ok(child) => self.child = Some(child),
             Err(error) => {
                 let pause = self.put_off();
                 log::error!(

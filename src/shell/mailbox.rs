@@ -89,13 +89,18 @@ impl Mailbox {
         // One byte more than allowed shows that a datagram is too long.
         let mut buffer = [0; MAX_LENGTH + 1];
         let mut held = 0;
-        for _ in 0..AT_ONCE {
+        for number in 0..AT_ONCE {
             // So that a flood of descriptors cannot fill our table; the rest is read next time.
             if held >= MAX_FDS {
                 break;
             }
-            let Some(datagram) = self.receiver.receive(&mut buffer)? else {
-                break;
+            let datagram = match self.receiver.receive(&mut buffer) {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => break,
+                // What was read before is heard all the same: it may be the READY=1 that somebody
+                // waits for. The error comes again, or it is over.
+                Err(_) if number > 0 => break,
+                Err(error) => return Err(error),
             };
             if datagram.truncated || datagram.control_truncated {
                 mail.refused = Some("a message that is too large".to_owned());

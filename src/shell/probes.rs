@@ -29,7 +29,7 @@ impl Probes {
     /// Takes a command in that was started in a session of its own.
     ///
     /// # Errors
-    /// As epoll_ctl(2).
+    /// As epoll_ctl(2): then the command is gone.
     pub fn take_in(
         &mut self,
         generation: Generation,
@@ -38,7 +38,10 @@ impl Probes {
     ) -> io::Result<()> {
         let Child { pid, pidfd, .. } = child;
         let token = Token::Probe(generation).into();
-        epoll.add(pidfd.as_fd(), token, Interest::Readable)?;
+        if let Err(error) = epoll.add(pidfd.as_fd(), token, Interest::Readable) {
+            process::kill_and_reap(pidfd.as_fd())?;
+            return Err(error);
+        }
         self.running.insert(generation, Probe { pid, pidfd });
         Ok(())
     }

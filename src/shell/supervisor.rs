@@ -80,6 +80,8 @@ pub struct Supervisor {
     pub(super) outcome: Option<Outcome>,
     /// Whether the manager's socket is being waited for.
     pub(super) manager_blocked: bool,
+    /// When it is looked at again, if it cannot be waited for.
+    pub(super) manager_due: Option<Duration>,
 }
 
 /// What the loop is built from.
@@ -176,6 +178,7 @@ impl Supervisor {
             waits: Vec::new(),
             outcome: None,
             manager_blocked: false,
+            manager_due: None,
         }
     }
 
@@ -249,7 +252,7 @@ impl Supervisor {
         let watchdog = self.watchdog.as_ref().map(Watchdog::due);
         let log_command = self.log_command.as_ref().and_then(LogCommand::due);
         let door = self.control.as_ref().and_then(Control::due);
-        let due = [machine, watchdog, log_command, door];
+        let due = [machine, watchdog, log_command, door, self.manager_due];
         let due = due.into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))
     }

@@ -63,7 +63,7 @@ impl Workers {
     /// Takes a fresh child in.
     ///
     /// # Errors
-    /// As epoll_ctl(2); the child is in the table all the same.
+    /// As epoll_ctl(2): then the child is gone, as if it had never been.
     pub fn take_in(
         &mut self,
         generation: Generation,
@@ -83,26 +83,12 @@ impl Workers {
             mailbox,
             refused: 0,
         };
-        let worker = self.table.entry(generation).or_insert(worker);
-        epoll.add(
-            worker.pidfd.as_fd(),
-            Token::Exit(generation).into(),
-            Interest::Readable,
-        )?;
-        if let Start::Open(pipe) = &worker.start {
-            epoll.add(
-                pipe.as_fd(),
-                Token::Outcome(generation).into(),
-                Interest::Readable,
-            )?;
+        let waited_for = worker.wait_for(generation, epoll);
+        if let Err(error) = waited_for {
+            worker.turn_out(epoll);
+            return Err(error);
         }
-        if let Some(mailbox) = &worker.mailbox {
-            epoll.add(
-                mailbox.as_fd(),
-                Token::Mail(generation).into(),
-                Interest::Readable,
-            )?;
-        }
+        self.table.insert(generation, worker);
         Ok(())
     }
 
@@ -216,10 +202,11 @@ impl Workers {
 
     /// Everything that is left to read: what the dead gave us to keep is worth keeping. Its
     /// children may go on writing, so there is a bound.
-    fn read_last_mail(&mut self, generation: Generation) -> io::Result<News> {
+    fn read_last_mail(&mut self, generation: Generation) -> News {
         let mut all = News::default();
         for _ in 0..LAST_ROUNDS {
-            let news = self.read_mail(generation)?;
+            // What cannot be read is lost; that somebody ended is not.
+            let news = self.read_mail(generation).unwrap_or_default();
             if news.events.is_empty() && news.wishes.is_empty() && news.refused.is_none() {
                 break;
             }
@@ -227,7 +214,7 @@ impl Workers {
             all.wishes.extend(news.wishes);
             all.refused = all.refused.or(news.refused);
         }
-        Ok(all)
+        all
     }
 
     /// Reaps a worker that ended. Its last STATUS is read first, as it may say why; READY=1 from
@@ -238,7 +225,7 @@ impl Workers {
     pub fn reap(&mut self, generation: Generation, epoll: &Epoll) -> io::Result<News> {
         let mut news = self.look_at_start(generation, epoll)?;
         // Before it is reaped: its user is looked up by its pid.
-        let mail = self.read_last_mail(generation)?;
+        let mail = self.read_last_mail(generation);
         let Some(worker) = self.table.get(&generation) else {
             return Ok(news);
         };
@@ -272,6 +259,37 @@ impl Workers {
 }
 
 mod saved;
+
+impl Worker {
+    /// Has the loop wait for its end, its start and its mail.
+    fn wait_for(&self, generation: Generation, epoll: &Epoll) -> io::Result<()> {
+        let readable = Interest::Readable;
+        epoll.add(self.pidfd.as_fd(), Token::Exit(generation).into(), readable)?;
+        if let Start::Open(pipe) = &self.start {
+            epoll.add(pipe.as_fd(), Token::Outcome(generation).into(), readable)?;
+        }
+        if let Some(mailbox) = &self.mailbox {
+            epoll.add(mailbox.as_fd(), Token::Mail(generation).into(), readable)?;
+        }
+        Ok(())
+    }
+
+    /// Kills and reaps one that cannot be waited for. It has been told nothing yet that is of
+    /// use to anybody, and dies at once.
+    fn turn_out(self, epoll: &Epoll) {
+        // What was never added cannot be removed: that is no news here.
+        let _ = epoll.remove(self.pidfd.as_fd());
+        if let Start::Open(pipe) = &self.start {
+            let _ = epoll.remove(pipe.as_fd());
+        }
+        if let Some(mailbox) = &self.mailbox {
+            let _ = epoll.remove(mailbox.as_fd());
+        }
+        if let Err(error) = process::kill_and_reap(self.pidfd.as_fd()) {
+            log::error!("cannot end process {}: {}", self.pid, Reason(&error));
+        }
+    }
+}
 
 fn exit_of(status: WaitStatus) -> Exit {
     match status {
