@@ -1,5 +1,7 @@
 //! The house, checked: which room a line of code belongs to, by what it may touch.
 
+mod dependencies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +100,7 @@ fn the_pure_rooms_forbid_unsafe_code() {
 }
 
 #[test]
-fn unsafe_code_lives_in_os_alone_and_says_why_it_is_sound() {
+fn s13_unsafe_code_lives_in_os_alone_and_says_why_it_is_sound() {
     for file in sources(Path::new("src")) {
         let in_os = file.starts_with("src/os");
         let text = fs::read_to_string(&file).expect("readable");

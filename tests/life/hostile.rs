@@ -33,7 +33,7 @@ fn descriptors(supervisor: &Supervisor) -> usize {
 }
 
 #[test]
-fn nothing_of_it_reaches_systemd() {
+fn s6_nothing_of_it_reaches_systemd() {
     let manager = FakeManager::at_abstract_name();
     let part = [
         "say:STOPPING=1",
@@ -67,7 +67,7 @@ fn nothing_of_it_reaches_systemd() {
 }
 
 #[test]
-fn floods_and_monsters_cost_neither_memory_nor_descriptors_nor_the_log() {
+fn s9_floods_and_monsters_cost_neither_memory_nor_descriptors_nor_the_log() {
     let manager = FakeManager::at_abstract_name();
     let part = [
         "say:READY=1",

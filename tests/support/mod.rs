@@ -10,6 +10,7 @@ pub(crate) mod manager;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod requirement;
 pub(crate) mod rig;

@@ -1,0 +1,102 @@
+//! Those whom we tell things: a manager that does not listen, or is gone; a log command that ends.
+
+use crate::SOON;
+use crate::siege::{Siege, lost};
+use crate::support::manager::FakeManager;
+use crate::support::record::{self, Promise};
+
+const TRIES: u64 = 20;
+
+#[test]
+fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
+    let manager = FakeManager::at_abstract_name();
+    let variable = format!("NOTIFY_SOCKET={}", manager.address());
+    let siege = Siege::start_as(&["env", &variable], &[], &[]);
+    siege.settle();
+    let load = siege.load();
+    let before = siege.cost();
+    manager.get_stuck();
+    for _ in 0..TRIES {
+        siege.reload().expect("a good build");
+    }
+    let newest = siege.newest();
+    let grown = siege.cost().memory.saturating_sub(before.memory);
+    assert!(grown < 1024, "{grown} KiB more");
+    manager.get_unstuck();
+    // STATUS is the last one, however many were not taken.
+    let last = format!("serving generation {newest} ");
+    manager.wait_for("the last status", SOON, |message| {
+        message.text.contains(&last)
+    });
+    let order = manager.order(&["STATUS", "EXTEND_TIMEOUT_USEC", "MONOTONIC_USEC"]);
+    let owed = order.iter().fold(0_i32, |owed, name| match name.as_str() {
+        "RELOADING" => {
+            assert_eq!(owed, 0, "{order:?}");
+            1
+        }
+        "READY" => 0,
+        _ => owed,
+    });
+    assert_eq!(owed, 0, "a READY is owed: {order:?}");
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "a stuck PID 1 (it does not read its notify socket)",
+        TRIES,
+        &format!(
+            "reloads good; memory +{grown} KiB; afterwards it hears the last STATUS and every READY"
+        ),
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}
+
+#[test]
+fn a_notify_socket_that_is_gone_delays_nothing() {
+    let manager = FakeManager::at_abstract_name();
+    let variable = format!("NOTIFY_SOCKET={}", manager.address());
+    let siege = Siege::start_as(&["env", &variable], &[], &[]);
+    siege.settle();
+    let load = siege.load();
+    drop(manager);
+    let lines = siege.log_lines();
+    for _ in 0..TRIES {
+        siege.reload().expect("a good build");
+    }
+    siege.settle();
+    let written = siege.log_lines() - lines;
+    assert!(written < 200, "{}", siege.supervisor.stderr());
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "the notify socket is gone",
+        TRIES,
+        "reloads good; the log bounded",
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}
+
+#[test]
+fn a_log_command_that_ends_at_once_stops_nobody() {
+    let siege = Siege::start(&["--log-file", "| exec true"]);
+    siege.settle();
+    let load = siege.load();
+    for _ in 0..TRIES {
+        siege.reload().expect("a good build");
+    }
+    siege.settle();
+    assert_eq!(siege.cost().zombies, 0);
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "EPIPE: the log command ends at once, again and again",
+        TRIES,
+        "reloads good; the command is started again, with growing pauses",
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}
