@@ -78,6 +78,8 @@ pub struct Supervisor {
     pub(super) waits: Vec<(Requester, Wait)>,
     /// Set by the machine's last action.
     pub(super) outcome: Option<Outcome>,
+    /// Since when nothing can have come that was not heard.
+    pub(super) looked: Duration,
     /// Whether the manager's socket is being waited for.
     pub(super) manager_blocked: bool,
     /// When it is looked at again, if it cannot be waited for.
@@ -177,6 +179,7 @@ impl Supervisor {
             started: Now::at(clock::now()),
             waits: Vec::new(),
             outcome: None,
+            looked: clock::now(),
             manager_blocked: false,
             manager_due: None,
         }
@@ -231,8 +234,16 @@ impl Supervisor {
             }
             let timeout = self.next_wake_up();
             tokens.clear();
+            self.looked = clock::now();
             let ready = self.epoll.wait(timeout).map_err(broken("waiting"))?;
             tokens.extend(ready.map(|ready| ready.token));
+            if tokens.is_empty() {
+                // The time is up. Whoever acts on that has to have heard what came meanwhile, also
+                // when we were stopped (SIGSTOP, a machine that stalls).
+                self.looked = clock::now();
+                let ready = self.epoll.wait(Some(Duration::ZERO));
+                tokens.extend(ready.map_err(broken("waiting"))?.map(|ready| ready.token));
+            }
             tokens.sort_unstable();
             for token in tokens
                 .iter()
@@ -272,7 +283,12 @@ impl Supervisor {
         }
         loop {
             while let Some(event) = self.queue.pop_front() {
-                let actions = self.machine.step(event, Now::at(clock::now()));
+                // A Tick is of the moment up to which everything has been heard.
+                let now = match event {
+                    Event::Tick => self.looked,
+                    _ => clock::now(),
+                };
+                let actions = self.machine.step(event, Now::at(now));
                 for action in actions {
                     self.perform(action)?;
                 }
