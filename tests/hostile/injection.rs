@@ -165,6 +165,7 @@ fn calls_of_a_reload(siege: &Siege) -> BTreeMap<String, usize> {
 fn reload_with(siege: &Siege, what: &str, follow: bool) -> Result<u64, String> {
     let case = siege.supervisor.stderr().lines().count();
     let before = siege.pid;
+    siege.settle();
     let inject = format!("inject={what}");
     let mut arguments = vec!["-o", "/dev/null", "-e", inject.as_str()];
     if follow {

@@ -1,11 +1,16 @@
 //! Those whom we tell things: a manager that does not listen, or is gone; a log command that ends.
 
 use crate::SOON;
-use crate::siege::{Siege, lost};
+use serde_json::json;
+
+use crate::siege::{Client, Siege, lost, verdict};
 use crate::support::manager::FakeManager;
 use crate::support::record::{self, Promise};
+use crate::support::wait;
 
 const TRIES: u64 = 20;
+/// Clients that wait at once are held to a pace.
+const STUCK: u64 = 5;
 
 #[test]
 fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
@@ -16,13 +21,22 @@ fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
     let load = siege.load();
     let before = siege.cost();
     manager.get_stuck();
-    for _ in 0..TRIES {
-        siege.reload().expect("a good build");
+    // The last word to systemd goes before the answer, so the answers wait; the swaps do not.
+    let mut newest = siege.newest();
+    let mut clients = Vec::new();
+    for _ in 0..STUCK {
+        let mut client = Client::connect(&siege.control());
+        client.send("Reload", &json!({}));
+        clients.push(client);
+        newest += 1;
+        wait::until("the swap", SOON, || siege.status()["serving"] == newest);
     }
-    let newest = siege.newest();
     let grown = siege.cost().memory.saturating_sub(before.memory);
     assert!(grown < 1024, "{grown} KiB more");
     manager.get_unstuck();
+    for client in &mut clients {
+        verdict(&client.answer()).expect("a good build");
+    }
     // STATUS is the last one, however many were not taken.
     let last = format!("serving generation {newest} ");
     manager.wait_for("the last status", SOON, |message| {
@@ -42,9 +56,9 @@ fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
     report.assert_no_failures();
     record::row(
         "a stuck PID 1 (it does not read its notify socket)",
-        TRIES,
+        STUCK,
         &format!(
-            "reloads good; memory +{grown} KiB; afterwards it hears the last STATUS and every READY"
+            "swaps good, their answers wait for it; memory +{grown} KiB; afterwards it hears the last STATUS and every READY"
         ),
         Promise::NoneLost,
         lost(&report),
