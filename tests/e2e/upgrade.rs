@@ -65,6 +65,10 @@ impl Upgradable {
             scratch,
         };
         wait::for_some("the first answer", SOON, || started.answer());
+        // It may answer before it has said that it is ready.
+        wait::for_value("the generation", SOON, json!(1), || {
+            started.status()["serving"].clone()
+        });
         started
     }
 
