@@ -9,7 +9,7 @@
 #   PREFIX=/usr/local       with /usr the systemd files go to /usr/lib/systemd
 #   SYSCONFDIR=/etc
 #   START_SERVER=link       bin/start_server is a link to sd-starter; "alternative": there is none, and its
-#                           man page is called start_server.sd-starter.1, for update-alternatives
+#                           man page is called sd-starter-start_server.1, for update-alternatives
 #   ZSH=site-functions      the name of zsh's directory; Debian's is vendor-completions
 set -eu
 umask 022
@@ -43,7 +43,7 @@ link)
     put 0644 "$prefix/share/man/man1" packaging/man/start_server.1
     ;;
 alternative)
-    install -m 0644 packaging/man/start_server.1 "$root$prefix/share/man/man1/start_server.sd-starter.1"
+    install -m 0644 packaging/man/start_server.1 "$root$prefix/share/man/man1/sd-starter-start_server.1"
     ;;
 *)
     echo "START_SERVER: link or alternative" >&2
@@ -52,8 +52,8 @@ alternative)
 esac
 
 # For the packages' own scripts.
-put 0755 "$prefix/lib/sd-starter" packaging/upgrade-all
-sed -i "s#@BIN@#$prefix/bin#" "$root$prefix/lib/sd-starter/upgrade-all"
+put 0755 "$prefix/libexec/sd-starter" packaging/upgrade-all
+sed -i "s#@BIN@#$prefix/bin#" "$root$prefix/libexec/sd-starter/upgrade-all"
 
 put 0644 "$prefix/share/bash-completion/completions" packaging/completions/bash/*
 put 0644 "$prefix/share/zsh/${ZSH:-site-functions}" packaging/completions/zsh/*
@@ -66,7 +66,7 @@ put 0755 "$systemd/system-generators" systemd/sd-starter-generator
 put 0755 "$systemd/user-generators" systemd/sd-starter-generator
 put 0644 "$systemd/catalog" packaging/sd-starter.catalog
 
-put 0644 "$prefix/share/doc/sd-starter" README.md packaging/PACKAGING.md
+put 0644 "$prefix/share/doc/sd-starter" README.md CHANGELOG.md packaging/PACKAGING.md
 put 0644 "$prefix/share/doc/sd-starter/examples" systemd/app.service systemd/app.socket systemd/*.conf \
     packaging/web.conf
 mkdir -p "$root${SYSCONFDIR:-/etc}/sd-starter"
