@@ -52,25 +52,40 @@ fn an_upgrade_by_dpkg_is_a_swap_on_debian_13() {
 }
 
 fn deb(suite: &str) {
-    let Some(machine) = Machine::debian(suite) else { return };
+    let Some(machine) = Machine::debian(suite) else {
+        return;
+    };
     well(machine.dpkg("--install", packages().ours(Kind::Deb, VERSION)));
-    let site = Site { machine, kind: Kind::Deb };
+    let site = Site {
+        machine,
+        kind: Kind::Deb,
+    };
     well(site.install("1.0"));
     let said = is_a_swap(&site);
-    assert!(said.contains("greeter: the new version does not serve: "), "{said}");
+    assert!(
+        said.contains("greeter: the new version does not serve: "),
+        "{said}"
+    );
     assert!(said.contains("generation 3 failed"), "the reason: {said}");
 }
 
 #[test]
 fn an_upgrade_by_rpm_is_a_swap() {
-    let Some(machine) = Machine::with_extras() else { return };
+    let Some(machine) = Machine::with_extras() else {
+        return;
+    };
     well(machine.rpm("--install", packages().systemd_rpm()));
     well(machine.rpm("--install", packages().ours(Kind::Rpm, VERSION)));
-    let site = Site { machine, kind: Kind::Rpm };
+    let site = Site {
+        machine,
+        kind: Kind::Rpm,
+    };
     well(site.install("1.0"));
     // A package of an RPM distribution enables what the presets say and starts nothing.
     assert_eq!(site.machine.state(UNIT), "inactive");
-    site.machine.rig.ok(&["systemctl", "enable", "--now", SOCKET, UNIT]);
+    site.machine
+        .rig
+        .ok(&["systemctl", "enable", "--now", SOCKET, UNIT]);
     let said = is_a_swap(&site);
     assert!(said.contains("Job for greeter.service failed"), "{said}");
 }
@@ -89,12 +104,20 @@ fn is_a_swap(site: &Site) -> String {
 
     let said = well(site.install("1.1"));
     load.wait_for_generation(2, SOON);
-    let version = || target.get("/").and_then(|answer| answer.version()).map_err(|f| f.to_string());
+    let version = || {
+        target
+            .get("/")
+            .and_then(|answer| answer.version())
+            .map_err(|f| f.to_string())
+    };
     wait::for_value("the version", SOON, Ok("1.1".to_owned()), version);
     assert_eq!(machine.main_pid(UNIT), pid, "{said}");
 
     let broken = site.install("1.2~broken");
-    assert!(broken.status.success(), "the package is installed all the same: {broken}");
+    assert!(
+        broken.status.success(),
+        "the package is installed all the same: {broken}"
+    );
     load.lap();
     load.wait_for_answers(50, SOON);
     load.lap().assert_only_generation(2);

@@ -40,7 +40,10 @@ impl Machine {
             ("/usr/bin/dh_installsystemd", "debhelper"),
             ("/usr/bin/rpmbuild", "rpm"),
         ];
-        if !tools.iter().all(|(path, package)| requirement::file(path, package)) {
+        if !tools
+            .iter()
+            .all(|(path, package)| requirement::file(path, package))
+        {
             return None;
         }
         let mut root = std::process::Command::new("sh");
@@ -55,7 +58,14 @@ impl Machine {
     pub(crate) fn dpkg(&self, action: &str, package: impl AsRef<Path>) -> Output {
         let package = self.bring(package.as_ref());
         let included = "--path-include=/usr/share/*";
-        self.rig.run(&["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", included, action, &package])
+        self.rig.run(&[
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "dpkg",
+            included,
+            action,
+            &package,
+        ])
     }
 
     /// `rpm ACTION PACKAGE`.
@@ -75,9 +85,16 @@ impl Machine {
 
     /// Every file and directory of the system that is not somebody's data that changes by itself.
     pub(crate) fn files(&self) -> Vec<String> {
-        let list = self.rig.ok(&["find", "/etc", "/usr", "/var", "/srv", "/opt", "-xdev"]);
+        let list = self
+            .rig
+            .ok(&["find", "/etc", "/usr", "/var", "/srv", "/opt", "-xdev"]);
         let moving = [
-            "/var/log", "/var/cache", "/var/tmp", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/systemd",
+            "/var/log",
+            "/var/cache",
+            "/var/tmp",
+            "/var/lib/dpkg",
+            "/var/lib/rpm",
+            "/var/lib/systemd",
             "/var/lib/private",
         ];
         let mut files: Vec<_> = list
@@ -111,7 +128,10 @@ impl Machine {
     pub(crate) fn running_version(&self, unit: &str) -> String {
         let status = self.rig.ok(&["starterctl", "status", unit]);
         let word = status.split("sd-starter ").find_map(|rest| {
-            let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let version: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_digit() || *c == '.')
+                .collect();
             (version.split('.').count() == 3).then_some(version)
         });
         word.unwrap_or_else(|| panic!("no version in {status}"))
@@ -121,7 +141,10 @@ impl Machine {
     #[track_caller]
     pub(crate) fn wait_for_answer(&self, port: u16, generation: u64) {
         wait::for_value("the answering generation", SOON, Ok(generation), || {
-            let answer = self.target(port).get("/").and_then(|answer| answer.generation());
+            let answer = self
+                .target(port)
+                .get("/")
+                .and_then(|answer| answer.generation());
             answer.map_err(|failure| failure.to_string())
         });
     }

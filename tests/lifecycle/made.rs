@@ -32,7 +32,9 @@ pub(crate) enum Kind {
 pub(crate) fn packages() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
     MADE.get_or_init(|| {
-        let made = Made { scratch: Scratch::new() };
+        let made = Made {
+            scratch: Scratch::new(),
+        };
         made.make();
         made
     })
@@ -60,6 +62,14 @@ impl Made {
         self.scratch.join("systemd-252-1.x86_64.rpm")
     }
 
+    /// A package with a start_server of its own, as Perl's.
+    pub(crate) fn perls(&self, kind: Kind) -> PathBuf {
+        self.scratch.join(match kind {
+            Kind::Deb => "perls_0.35_all.deb",
+            Kind::Rpm => "perls-0.35-1.noarch.rpm",
+        })
+    }
+
     fn make(&self) {
         let programs = programs();
         let newer = self.variant("newer", |program| {
@@ -77,7 +87,10 @@ impl Made {
         for (version, programs) in versions {
             for maker in ["packaging/deb", "packaging/rpm"] {
                 let mut command = Command::new(repository().join(maker));
-                command.arg(self.scratch.join("")).env("PROGRAMS", programs).env("VERSION", version);
+                command
+                    .arg(self.scratch.join(""))
+                    .env("PROGRAMS", programs)
+                    .env("VERSION", version);
                 output(&mut command);
             }
         }
@@ -85,10 +98,22 @@ impl Made {
             self.greeter_deb(version);
             self.greeter_rpm(version);
         }
-        self.rpmbuild("systemd-rpm", "systemd-rpm.spec", &[], &[(
-            "libraries",
-            &format!("{}/lib/x86_64-linux-gnu", sysroot().display()),
-        )]);
+        let perls = path("tests/packaging/perls");
+        let mut deb = Command::new("dpkg-deb");
+        output(
+            deb.args(["--root-owner-group", "--build", &perls])
+                .arg(self.perls(Kind::Deb)),
+        );
+        self.rpmbuild(&perls, "perls.spec", &[], &[]);
+        self.rpmbuild(
+            "systemd-rpm",
+            "systemd-rpm.spec",
+            &[],
+            &[(
+                "libraries",
+                &format!("{}/lib/x86_64-linux-gnu", sysroot().display()),
+            )],
+        );
     }
 
     /// Programs that are not quite ours.
@@ -106,9 +131,15 @@ impl Made {
     fn greeter_deb(&self, version: &str) {
         let source = self.greeter_source(version);
         let mut command = Command::new("dpkg-buildpackage");
-        command.args(["--no-sign", "--build=binary"]).current_dir(&source);
+        command
+            .args(["--no-sign", "--build=binary"])
+            .current_dir(&source);
         // What cargo and the tests set is not for debhelper.
-        output(command.env_remove("MAKEFLAGS").env_remove("CARGO_MAKEFLAGS"));
+        output(
+            command
+                .env_remove("MAKEFLAGS")
+                .env_remove("CARGO_MAKEFLAGS"),
+        );
     }
 
     fn greeter_rpm(&self, version: &str) {
@@ -116,7 +147,10 @@ impl Made {
         self.rpmbuild(
             source.to_str().expect("UTF-8"),
             "greeter.spec",
-            &["--load", &path("tests/packaging/systemd-rpm/macros.systemd")],
+            &[
+                "--load",
+                &path("tests/packaging/systemd-rpm/macros.systemd"),
+            ],
             &[("greeter_version", version)],
         );
     }
@@ -125,7 +159,11 @@ impl Made {
     fn greeter_source(&self, version: &str) -> PathBuf {
         let source = self.scratch.join(format!("greeter-{version}"));
         let mut copy = Command::new("cp");
-        output(copy.arg("-rT").arg(path("tests/packaging/greeter")).arg(&source));
+        output(
+            copy.arg("-rT")
+                .arg(path("tests/packaging/greeter"))
+                .arg(&source),
+        );
         for file in ["greet", "debian/changelog"] {
             let file = source.join(file);
             let text = fs::read_to_string(&file).expect("there");
@@ -144,7 +182,10 @@ impl Made {
             ("_topdir", top.to_str().expect("UTF-8")),
             ("_sourcedir", source.to_str().expect("UTF-8")),
             ("_rpmdir", self.scratch.join("").to_str().expect("UTF-8")),
-            ("_build_name_fmt", "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"),
+            (
+                "_build_name_fmt",
+                "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+            ),
         ]
         .iter()
         .chain(defines)
@@ -176,7 +217,11 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 fn path(inside: &str) -> String {
-    repository().join(inside).to_str().expect("UTF-8").to_owned()
+    repository()
+        .join(inside)
+        .to_str()
+        .expect("UTF-8")
+        .to_owned()
 }
 
 /// Runs a command that must succeed, in the repository if nowhere else.
@@ -185,7 +230,11 @@ pub(crate) fn output(command: &mut Command) -> String {
     let ended = command.output();
     let ended = ended.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [stdout, stderr] = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(ended.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", ended.status);
+    assert!(
+        ended.status.success(),
+        "{command:?}: {}\n{stdout}\n{stderr}",
+        ended.status
+    );
     stdout.into_owned()
 }
 

@@ -10,6 +10,10 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(
+    dead_code,
+    reason = "gates and fake managers are for the tests of the program"
+)]
 mod support;
 
 mod apps;

@@ -17,27 +17,46 @@ pub(crate) fn deploy(machine: &Machine, version: &str) {
 #[track_caller]
 pub(crate) fn enable(machine: &Machine) {
     deploy(machine, "1.0");
-    let conf = format!("# a service\nLISTEN={PORT} /run/web.sock\nPROGRAM=/srv/web/greet 'one argument'\nOPTIONS=\"--ready=notify\"\n");
+    let conf = format!(
+        "# a service\nLISTEN={PORT} /run/web.sock\nPROGRAM=/srv/web/greet 'one argument'\nOPTIONS=\"--ready=notify\"\n"
+    );
     machine.rig.write("/etc/sd-starter/web.conf", &conf, 0o644);
-    machine.rig.ok(&["systemctl", "enable", "--now", "sd-starter@web"]);
+    machine
+        .rig
+        .ok(&["systemctl", "enable", "--now", "sd-starter@web"]);
 }
 
 #[test]
 fn a_conf_without_an_address_is_refused_and_says_so() {
-    let Some(machine) = Machine::debian("bookworm") else { return };
+    let Some(machine) = Machine::debian("bookworm") else {
+        return;
+    };
     let package = crate::made::packages().ours(crate::made::Kind::Deb, crate::made::VERSION);
     crate::machine::well(machine.dpkg("--install", package));
-    machine.rig.write("/etc/sd-starter/web.conf", "PROGRAM=/bin/true\n", 0o644);
-    let started = machine.rig.run(&["systemctl", "enable", "--now", "sd-starter@web"]);
+    machine
+        .rig
+        .write("/etc/sd-starter/web.conf", "PROGRAM=/bin/true\n", 0o644);
+    let started = machine
+        .rig
+        .run(&["systemctl", "enable", "--now", "sd-starter@web"]);
     assert!(!started.status.success(), "{started}");
-    let unknown = machine.rig.run(&["systemctl", "start", "sd-starter@nobody"]);
+    let unknown = machine
+        .rig
+        .run(&["systemctl", "start", "sd-starter@nobody"]);
     assert!(!unknown.status.success(), "{unknown}");
     let journal = machine.rig.journal(&[]);
     for said in ["has no Listen setting", "sd-starter@nobody.s"] {
         assert!(journal.contains(said), "{said:?} is not in\n{journal}");
     }
-    machine.rig.write("/etc/sd-starter/web.conf", "LISTEN=nowhere\nPROGRAM=/bin/true\n", 0o644);
+    machine.rig.write(
+        "/etc/sd-starter/web.conf",
+        "LISTEN=nowhere\nPROGRAM=/bin/true\n",
+        0o644,
+    );
     machine.rig.ok(&["systemctl", "daemon-reload"]);
     let journal = machine.rig.journal(&[]);
-    assert!(journal.contains("/etc/sd-starter/web.conf: LISTEN: no address: nowhere"), "{journal}");
+    assert!(
+        journal.contains("/etc/sd-starter/web.conf: LISTEN: no address: nowhere"),
+        "{journal}"
+    );
 }
