@@ -196,10 +196,13 @@ impl Made {
     }
 }
 
-/// The directory with the programs as packages have them.
+/// The directory with the programs as packages have them; SD_STARTER_PROGRAMS names one that is there.
 pub(crate) fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
+        if let Some(there) = std::env::var_os("SD_STARTER_PROGRAMS") {
+            return there.into();
+        }
         let mut build = Command::new(repository().join("packaging/build"));
         PathBuf::from(output(&mut build).trim_end())
     })
@@ -207,7 +210,8 @@ pub(crate) fn programs() -> &'static Path {
 
 /// The C library that they are linked with.
 fn sysroot() -> PathBuf {
-    let directory = programs().join("../../sysroot");
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("packaging");
+    let directory = made.join("sysroot");
     let mut sysroot = Command::new(repository().join("packaging/sysroot"));
     PathBuf::from(output(sysroot.arg(directory)).trim_end())
 }
