@@ -50,6 +50,8 @@ fn the_package_is_installed_upgraded_and_erased() {
     }
     let mut left = machine.files();
     left.retain(|path| before.binary_search(path).is_err());
+    // Directories of the system's, which Debian's rpm knows no owner of.
+    left.retain(|path| path != "/usr/share/licenses" && !path.starts_with("/usr/share/man"));
     // What the administrator has written.
     assert_eq!(
         left,
