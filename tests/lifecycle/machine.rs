@@ -31,7 +31,7 @@ impl Machine {
 
     /// One with rpm and user managers besides.
     pub(crate) fn with_extras() -> Option<Self> {
-        Self::boot("bookworm", &EXTRAS)
+        Self::boot("trixie", &EXTRAS)
     }
 
     fn boot(suite: &str, extras: &[&str]) -> Option<Self> {
@@ -71,7 +71,9 @@ impl Machine {
     /// `rpm ACTION PACKAGE`.
     pub(crate) fn rpm(&self, action: &str, package: impl AsRef<Path>) -> Output {
         let package = self.bring(package.as_ref());
-        self.rig.run(&["rpm", action, &package])
+        // It is --upgrade with one more thing allowed.
+        let upgrade = if action == "--oldpackage" { "--upgrade" } else { action };
+        self.rig.run(&["rpm", upgrade, action, &package])
     }
 
     fn bring(&self, package: &Path) -> String {

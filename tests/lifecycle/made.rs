@@ -59,7 +59,7 @@ impl Made {
 
     /// What systemd's own packages bring on a system of RPMs.
     pub(crate) fn systemd_rpm(&self) -> PathBuf {
-        self.scratch.join("systemd-252-1.x86_64.rpm")
+        self.scratch.join("systemd-257-1.x86_64.rpm")
     }
 
     /// A package with a start_server of its own, as Perl's.

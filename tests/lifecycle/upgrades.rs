@@ -34,11 +34,9 @@ fn rpm_upgrades_a_running_supervisor_in_place() {
     well(machine.rpm("--install", packages().ours(Kind::Rpm, VERSION)));
     let install = |version: &str| {
         let package = packages().ours(Kind::Rpm, version);
-        let action = if version == VERSION {
-            "--oldpackage"
-        } else {
-            "--force"
-        };
+        // Also to an older version.
+        machine.rpm("--oldpackage", package)
+    };
         machine.rpm(&format!("-U{action}").replace("-U--", "-U"), package)
     };
     upgrades(&machine, "rpm", install);
