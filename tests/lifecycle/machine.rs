@@ -72,7 +72,11 @@ impl Machine {
     pub(crate) fn rpm(&self, action: &str, package: impl AsRef<Path>) -> Output {
         let package = self.bring(package.as_ref());
         // It is --upgrade with one more thing allowed.
-        let upgrade = if action == "--oldpackage" { "--upgrade" } else { action };
+        let upgrade = if action == "--oldpackage" {
+            "--upgrade"
+        } else {
+            action
+        };
         self.rig.run(&["rpm", upgrade, action, &package])
     }
 

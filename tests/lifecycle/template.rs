@@ -57,5 +57,8 @@ fn a_conf_without_an_address_is_refused_and_says_so() {
     machine.rig.run(&["systemctl", "start", "sd-starter@web"]);
     let journal = machine.rig.journal(&[]);
     let said = journal.lines().find(|line| line.contains("nowhere"));
-    assert!(said.is_some_and(|line| line.contains("sd-starter@web.socket.d")), "{journal}");
+    assert!(
+        said.is_some_and(|line| line.contains("sd-starter@web.socket.d")),
+        "{journal}"
+    );
 }
