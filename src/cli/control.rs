@@ -233,14 +233,14 @@ pub struct Units {
 
     /// Write the units to this directory instead of printing them
     ///
-    /// Without DIR to /etc/systemd/system. What is there is never overwritten.
-    #[arg(
-        long,
-        value_name = "DIR",
-        num_args = 0..=1,
-        default_missing_value = "/etc/systemd/system"
-    )]
-    pub install: Option<PathBuf>,
+    /// Without DIR to /etc/systemd/system, or ~/.config/systemd/user. What is
+    /// there is never overwritten.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub install: Option<Option<PathBuf>>,
+
+    /// For the manager of a user's own services, who has no sandbox to offer
+    #[arg(long)]
+    pub user: bool,
 
     /// The version of systemd that the units are for [default: the installed one]
     #[arg(long, value_name = "VERSION")]
@@ -366,7 +366,7 @@ mod tests {
             unreachable!("it is one")
         };
         assert_eq!(units.listen.len(), 2);
-        assert_eq!(units.install, Some("/etc/systemd/system".into()));
+        assert_eq!(units.install, Some(None));
         assert_eq!(units.command, ["x", "--json"]);
     }
 

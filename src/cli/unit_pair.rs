@@ -12,10 +12,11 @@ const SERVICE_TEMPLATE: &str = include_str!("../../systemd/app.service");
 
 /// The service's directives that not every systemd knows, and since which version it does
 /// (systemd.exec(5), systemd.unit(5)). An older one would warn of each at every reload.
-const SINCE: [(&str, u32); 8] = [
+const SINCE: [(&str, u32); 9] = [
     ("StartLimitIntervalSec", 230),
     ("RemoveIPC", 232),
     ("KeyringMode", 235),
+    ("PrivateMounts", 239),
     ("ProtectHostname", 242),
     ("RestrictSUIDSGID", 242),
     ("ProtectKernelLogs", 244),
@@ -65,6 +66,8 @@ pub struct Order<'a> {
     pub programs: &'a Path,
     /// The version of systemd that it is for.
     pub systemd: u32,
+    /// For a user's own manager, not the system's.
+    pub user: bool,
 }
 
 impl UnitPair {
@@ -112,8 +115,19 @@ fn service(order: &Order<'_>) -> Result<String, Unfit> {
     let program = |name: &str| word(order.programs.join(name).as_os_str());
     let words: Result<Vec<_>, _> = order.command.iter().map(|text| word(text)).collect();
     let mut unit = Unit::default();
+    // A user's manager may not change users, nor make a sandbox: that is from here to the next section.
+    let mut sandbox = false;
     for line in SERVICE_TEMPLATE.lines() {
+        if sandbox && line == "[Install]" {
+            unit.put("");
+        }
+        sandbox =
+            order.user && (sandbox || line.starts_with("DynamicUser=")) && line != "[Install]";
         match line.split_once('=') {
+            _ if sandbox => unit.comment.clear(),
+            Some(("WantedBy", _)) if order.user => unit.put("WantedBy=default.target"),
+            // The system's targets are not the user's.
+            Some(("After", _)) if order.user => unit.put(&format!("After={name}.socket")),
             Some(("Description", _)) => unit.put(&format!("Description={name} under sd-starter")),
             Some(("ExecStart", _)) => {
                 let starter = program("sd-starter")?;
@@ -271,8 +285,30 @@ mod tests {
             command: &command,
             programs: Path::new("/usr/bin"),
             systemd,
+            user: false,
         };
         UnitPair::new(&order).unwrap()
+    }
+
+    #[test]
+    fn a_users_manager_gets_what_it_can_do() {
+        let name = "web".parse().unwrap();
+        let order = Order {
+            name: &name,
+            listen: &["80".parse().unwrap()],
+            command: &["x".into()],
+            programs: Path::new("/usr/bin"),
+            systemd: 252,
+            user: true,
+        };
+        let (_, text) = UnitPair::new(&order).unwrap().service;
+        let end = "\nRuntimeDirectory=sd-starter/%N\nRuntimeDirectoryMode=0755\n\n[Install]\n\
+                   WantedBy=default.target\nAlso=web.socket\n";
+        assert!(text.ends_with(end), "{text}");
+        assert!(
+            text.contains("\nAfter=web.socket\n") && !text.contains("User="),
+            "{text}"
+        );
     }
 
     #[test]

@@ -8,6 +8,10 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(
+    dead_code,
+    reason = "the packages' tests boot it from roots without anything of ours"
+)]
 mod support;
 
 mod activation;

@@ -22,6 +22,7 @@ pub(crate) fn make(units: &Units) -> Code {
         command: &units.command,
         programs: &programs(),
         systemd: units.systemd.or_else(installed).unwrap_or(NEW_ENOUGH),
+        user: units.user,
     });
     let pair = match pair {
         Ok(pair) => pair,
@@ -38,17 +39,37 @@ pub(crate) fn make(units: &Units) -> Code {
             }
             Code::Done
         }
-        Some(directory) => match install(directory, &pair) {
-            Ok(()) => Code::Done,
-            Err((path, error)) => {
-                complain(&format!("cannot write {}: {error}", path.display()));
-                Code::Failed
+        Some(directory) => {
+            let directory = directory
+                .clone()
+                .unwrap_or_else(|| own_directory(units.user));
+            match install(&directory, &pair, units.user) {
+                Ok(()) => Code::Done,
+                Err((path, error)) => {
+                    complain(&format!("cannot write {}: {error}", path.display()));
+                    Code::Failed
+                }
             }
-        },
+        }
     }
 }
 
-fn install(directory: &Path, pair: &UnitPair) -> Result<(), (PathBuf, io::Error)> {
+/// Where the administrator's units are, or the user's (systemd.unit(5)).
+fn own_directory(user: bool) -> PathBuf {
+    if !user {
+        return "/etc/systemd/system".into();
+    }
+    let directory = |name| std::env::var_os(name).map(PathBuf::from);
+    let config = directory("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+    let home = || directory("HOME").unwrap_or_default().join(".config");
+    config.unwrap_or_else(home).join("systemd/user")
+}
+
+fn install(directory: &Path, pair: &UnitPair, user: bool) -> Result<(), (PathBuf, io::Error)> {
+    if user {
+        let made = std::fs::create_dir_all(directory);
+        made.map_err(|error| (directory.to_owned(), error))?;
+    }
     let (socket, service) = (&pair.socket, &pair.service);
     let written = write_new(directory, socket)?;
     if let Err(error) = write_new(directory, service) {
@@ -56,8 +77,13 @@ fn install(directory: &Path, pair: &UnitPair) -> Result<(), (PathBuf, io::Error)
         let _ = std::fs::remove_file(written);
         return Err(error);
     }
+    let systemctl = if user {
+        "systemctl --user"
+    } else {
+        "systemctl"
+    };
     complain(&format!(
-        "wrote {0} and {1}; now: systemctl daemon-reload && systemctl enable --now {0} {1}",
+        "wrote {0} and {1}; now: {systemctl} daemon-reload && {systemctl} enable --now {0} {1}",
         socket.0, service.0
     ));
     Ok(())

@@ -1,0 +1,118 @@
+//! Services of a user who is not root, under his own manager, with lingering.
+
+use crate::machine::{Machine, SOON, well};
+use crate::made::{Kind, NEWER, VERSION, packages};
+use crate::support::wait;
+
+const UID: u32 = 1000;
+const GREET: &str = include_str!("../packaging/greeter/greet");
+
+/// Runs a command as the user, as after a login.
+fn command(words: &str) -> Vec<String> {
+    let as_user = format!(
+        "setpriv --reuid {UID} --regid {UID} --init-groups env HOME=/home/anna USER=anna \
+         XDG_RUNTIME_DIR=/run/user/{UID} DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{UID}/bus {words}"
+    );
+    as_user.split_whitespace().map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn ok(machine: &Machine, words: &str) -> String {
+    let words = command(words);
+    machine
+        .rig
+        .ok(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn write(machine: &Machine, path: &str, text: &str, mode: u32) {
+    machine.rig.write(path, text, mode);
+    machine.rig.ok(&["chown", "-R", "anna:anna", "/home/anna"]);
+}
+
+#[test]
+fn the_pair_and_the_templates_serve_a_user_who_lingers() {
+    let Some(machine) = Machine::with_extras() else {
+        return;
+    };
+    well(machine.dpkg("--install", packages().ours(Kind::Deb, VERSION)));
+    machine.rig.ok(&[
+        "useradd",
+        "--create-home",
+        "--uid",
+        &UID.to_string(),
+        "anna",
+    ]);
+    machine.rig.ok(&["loginctl", "enable-linger", "anna"]);
+    wait::until("the user's manager", SOON, || {
+        let words = command("systemctl --user is-system-running");
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        machine.rig.run(&words).stdout.trim() == "running"
+    });
+
+    // One file, one command.
+    write(
+        &machine,
+        "/home/anna/greet",
+        &GREET.replace("@VERSION@", "1.0"),
+        0o755,
+    );
+    let conf = "LISTEN=127.0.0.1:8061\nPROGRAM=/home/anna/greet\nOPTIONS=--ready=notify\n";
+    write(
+        &machine,
+        "/home/anna/.config/sd-starter/mine.conf",
+        conf,
+        0o644,
+    );
+    ok(&machine, "systemctl --user enable --now sd-starter@mine");
+
+    // And a pair, as `starterctl units` writes it.
+    ok(
+        &machine,
+        "starterctl units pair --user --install --listen 127.0.0.1:8062 -- /home/anna/greet",
+    );
+    ok(&machine, "systemctl --user daemon-reload");
+    ok(
+        &machine,
+        "systemctl --user enable --now pair.socket pair.service",
+    );
+
+    for (unit, port) in [("sd-starter@mine", 8061), ("pair", 8062)] {
+        serves(&machine, unit, port);
+    }
+    let list = ok(&machine, "starterctl list");
+    assert!(
+        list.contains("sd-starter@mine") && list.contains("pair"),
+        "{list}"
+    );
+    // Our package's upgrade reaches them, too.
+    let said = well(machine.dpkg("--install", packages().ours(Kind::Deb, NEWER)));
+    for unit in ["sd-starter@mine", "pair"] {
+        let status = ok(&machine, &format!("starterctl status {unit}"));
+        assert!(status.contains(NEWER), "{said}\n{status}");
+    }
+}
+
+fn serves(machine: &Machine, unit: &str, port: u16) {
+    machine.wait_for_answer(port, 1);
+    ok(machine, &format!("systemctl --user reload {unit}"));
+    machine.wait_for_answer(port, 2);
+    write(
+        machine,
+        "/home/anna/greet",
+        &GREET.replace("@VERSION@", "2.0-broken"),
+        0o755,
+    );
+    let reload = command(&format!("systemctl --user reload {unit}"));
+    let reload = machine
+        .rig
+        .run(&reload.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(!reload.status.success(), "{reload}");
+    machine.wait_for_answer(port, 2);
+    write(
+        machine,
+        "/home/anna/greet",
+        &GREET.replace("@VERSION@", "1.0"),
+        0o755,
+    );
+}
