@@ -4,6 +4,8 @@
 //! `SD_STARTER_REWRITE=1` the page is written anew. Numbers differ from run to run and machine to
 //! machine; the rows, what is promised and the zeros do not.
 
+#![expect(clippy::panic, reason = "a test ends by it, with its reason")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -36,9 +36,10 @@ impl World {
         let asked = matches!(event, Event::Reload(_));
         let stop = matches!(event, Event::Stop { .. });
         let tick = matches!(event, Event::Tick);
-        let ended = match event {
-            Event::Exited { generation, .. } => Some(generation),
-            _ => None,
+        let ended = if let Event::Exited { generation, .. } = event {
+            Some(generation)
+        } else {
+            None
         };
         let swapping = self.machine.snapshot().swapping;
         let served = self.machine.serving_generation();
@@ -56,9 +57,12 @@ impl World {
             assert!(!trial, "law 8: seeded");
         }
         let mut actions = self.machine.step(event, now);
-        let spawned = actions.iter().find_map(|action| match action {
-            Action::Spawn(generation) => Some(*generation),
-            _ => None,
+        let spawned = actions.iter().find_map(|action| {
+            if let Action::Spawn(generation) = action {
+                Some(*generation)
+            } else {
+                None
+            }
         });
         match bug {
             Bug::StartsTwo => {
