@@ -3,7 +3,6 @@
 use super::luggage::Packed;
 use super::supervisor::Supervisor;
 use crate::core::Requester;
-use crate::protocol::generation::Generation;
 use crate::protocol::state::{Held, Label, State, held};
 use crate::protocol::version::version;
 
@@ -87,9 +86,4 @@ fn wait((Requester(id), wait): &(Requester, crate::protocol::control::Wait)) -> 
 pub(super) fn boot_id() -> String {
     let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
     text.trim().to_owned()
-}
-
-/// A saved generation's number, if it is one.
-pub(super) const fn generation(number: u64) -> Option<Generation> {
-    Generation::new(number)
 }

@@ -4,7 +4,6 @@
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 
-use super::bequest::generation;
 use super::heritage::{Heritage, VARIABLE};
 use super::supervisor::{Broken, Supervisor, broken};
 use super::token::Token;
@@ -14,6 +13,7 @@ use crate::os::epoll::Interest;
 use crate::os::reason::Reason;
 use crate::os::succession;
 use crate::protocol::control::Wait;
+use crate::protocol::generation::Generation;
 use crate::protocol::state::{self, held};
 
 impl Supervisor {
@@ -112,7 +112,7 @@ impl Supervisor {
             log::set_max_level(level);
         }
         for saved in &held.workers {
-            let Some(generation) = generation(saved.generation) else {
+            let Some(generation) = Generation::new(saved.generation) else {
                 continue;
             };
             let taken = self
@@ -134,7 +134,7 @@ impl Supervisor {
             }
         }
         for saved in &held.probes {
-            if let Some(generation) = generation(saved.generation) {
+            if let Some(generation) = Generation::new(saved.generation) {
                 self.surroundings
                     .probes
                     .take_over(generation, saved, &mut luggage, &self.epoll)
@@ -150,7 +150,7 @@ impl Supervisor {
             .map_err(broken("watching a stored descriptor"))?;
         self.take_over_cgroups(&held.cgroups)?;
         self.waits = held.waits.iter().map(wait).collect();
-        if let Some(newest) = state.machine.newest.and_then(generation) {
+        if let Some(newest) = state.machine.newest.and_then(Generation::new) {
             // For the command that is asked about it. That it cannot be read, the next spawn says.
             if let Ok(reading) = self.envdir.read(newest) {
                 self.surroundings.variables = reading.variables;
@@ -164,7 +164,7 @@ impl Supervisor {
 
     fn take_over_cgroups(&mut self, saved: &[held::Cgroup]) -> Result<(), Broken> {
         for saved in saved {
-            let Some(generation) = generation(saved.generation) else {
+            let Some(generation) = Generation::new(saved.generation) else {
                 continue;
             };
             let directory = super::luggage::path(&saved.directory);
