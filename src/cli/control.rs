@@ -231,6 +231,12 @@ pub struct Units {
     #[arg(long, value_name = "ADDRESS", required = true)]
     pub listen: Vec<Listen>,
 
+    /// An option of sd-starter for the service [may be repeated]
+    ///
+    /// As one word: --with=--ready=notify.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    pub with: Vec<OsString>,
+
     /// Write the units to this directory instead of printing them
     ///
     /// Without DIR to /etc/systemd/system, or ~/.config/systemd/user. What is

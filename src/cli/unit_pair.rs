@@ -1,5 +1,6 @@
 //! `starterctl units`: a socket unit and a service unit, from the pair that we ship.
 
+use crate::shell::settings::Invocation;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
@@ -60,6 +61,8 @@ pub struct Order<'a> {
     pub name: &'a UnitName,
     /// Where it listens, in order.
     pub listen: &'a [Listen],
+    /// Options of sd-starter for the service.
+    pub options: &'a [OsString],
     /// The server program and its arguments.
     pub command: &'a [OsString],
     /// Where sd-starter and starterctl are.
@@ -76,6 +79,7 @@ impl UnitPair {
     /// # Errors
     /// For what a unit file cannot hold.
     pub fn new(order: &Order<'_>) -> Result<Self, Unfit> {
+        check(order.options)?;
         let name = &order.name.0;
         Ok(Self {
             socket: (format!("{name}.socket"), socket(order)),
@@ -110,6 +114,20 @@ fn socket(order: &Order<'_>) -> String {
     unit.text
 }
 
+/// That sd-starter takes these options, and that they are for a service.
+fn check(options: &[OsString]) -> Result<(), Unfit> {
+    let argv = [OsString::from("sd-starter")].into_iter();
+    let argv = argv.chain(options.iter().cloned());
+    let argv = argv.chain(["--".into(), "PROGRAM".into()]);
+    match super::parse(argv, &[]) {
+        Ok(Invocation::Supervise(_)) => Ok(()),
+        Ok(Invocation::Restart(_) | Invocation::Stop(_) | Invocation::CheckState(_)) => {
+            Err(Unfit("--with: no errand can be a service".to_owned()))
+        }
+        Err(refusal) => Err(Unfit(format!("--with: {refusal}"))),
+    }
+}
+
 fn service(order: &Order<'_>) -> Result<String, Unfit> {
     let name = &order.name.0;
     let program = |name: &str| word(order.programs.join(name).as_os_str());
@@ -131,10 +149,15 @@ fn service(order: &Order<'_>) -> Result<String, Unfit> {
             Some(("Description", _)) => unit.put(&format!("Description={name} under sd-starter")),
             Some(("ExecStart", _)) => {
                 let starter = program("sd-starter")?;
-                unit.put(&format!(
-                    "ExecStart={starter} -- {}",
-                    words.clone()?.join(" ")
-                ));
+                let options: Result<Vec<_>, _> =
+                    order.options.iter().map(|text| word(text)).collect();
+                let line = [
+                    vec![starter],
+                    options?,
+                    vec!["--".to_owned()],
+                    words.clone()?,
+                ];
+                unit.put(&format!("ExecStart={}", line.concat().join(" ")));
             }
             Some(("ExecReload", _)) => {
                 unit.put(&format!("ExecReload={} reload", program("starterctl")?));
@@ -282,6 +305,7 @@ mod tests {
         let order = Order {
             name: &"web.service".parse().unwrap(),
             listen: &listen,
+            options: &[],
             command: &command,
             programs: Path::new("/usr/bin"),
             systemd,
@@ -296,6 +320,7 @@ mod tests {
         let order = Order {
             name: &name,
             listen: &["80".parse().unwrap()],
+            options: &[],
             command: &["x".into()],
             programs: Path::new("/usr/bin"),
             systemd: 252,
@@ -309,6 +334,27 @@ mod tests {
             text.contains("\nAfter=web.socket\n") && !text.contains("User="),
             "{text}"
         );
+    }
+
+    #[test]
+    fn options_are_checked_and_stand_before_the_program() {
+        let make = |options: &[&str]| {
+            let options: Vec<_> = options.iter().map(OsString::from).collect();
+            UnitPair::new(&Order {
+                name: &"web".parse().unwrap(),
+                listen: &["80".parse().unwrap()],
+                options: &options,
+                command: &["/srv/x".into()],
+                programs: Path::new("/usr/bin"),
+                systemd: 252,
+                user: false,
+            })
+        };
+        let (_, text) = make(&["--ready=notify", "--expand"]).unwrap().service;
+        assert!(text.contains("ExecStart=/usr/bin/sd-starter --ready=notify --expand -- /srv/x\n"));
+        for wrong in ["--ready=soon", "--no-such-option", "--version", "--stop"] {
+            assert!(make(&[wrong]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

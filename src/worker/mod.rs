@@ -56,6 +56,8 @@
 //!   number would close each other's files.
 //! - Every descriptor that is taken is close-on-exec. (Under systemd and `start_server` it comes
 //!   without.) Only descriptors that really came through exec are taken: see [`crate::os::inherited`].
+//!   A socket on standard input is taken as a duplicate: the number 0 stays what it is, for us and for
+//!   children that are not given another.
 //! - The environment is read, never changed: that would be unsafe beside other threads. A program that
 //!   starts others should not hand on what was meant for it; [`VARIABLES`] lists it.
 //! - O_NONBLOCK is left as it is. It belongs to the open socket, which the old generation shares.

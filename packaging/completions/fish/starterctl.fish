@@ -65,6 +65,7 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand list" -l timeout -
 complete -c starterctl -n "__fish_starterctl_using_subcommand list" -l json -d 'Print JSON'
 complete -c starterctl -n "__fish_starterctl_using_subcommand list" -s h -l help -d 'Print help'
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l listen -d 'Where to listen [may be repeated]' -r
+complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l with -d 'An option of sd-starter for the service [may be repeated]' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l install -d 'Write the units to this directory instead of printing them' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l systemd -d 'The version of systemd that the units are for [default: the installed one]' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -s h -l help -d 'Print help (see more with \'--help\')'

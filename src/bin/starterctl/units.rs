@@ -19,6 +19,7 @@ pub(crate) fn make(units: &Units) -> Code {
     let pair = UnitPair::new(&Order {
         name: &units.name,
         listen: &units.listen,
+        options: &units.with,
         command: &units.command,
         programs: &programs(),
         systemd: units.systemd.or_else(installed).unwrap_or(NEW_ENOUGH),
