@@ -113,12 +113,14 @@ impl Report {
 
     /// The slowest answer.
     pub(crate) fn slowest(&self) -> Duration {
-        self.rows
-            .values()
-            .flat_map(|row| &row.latencies)
-            .max()
-            .copied()
-            .unwrap_or_default()
+        self.percentile(100)
+    }
+
+    /// What so many percent of the answers did not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let rows = self.rows.values();
+        let all: Vec<_> = rows.flat_map(|row| &row.latencies).copied().collect();
+        percentile(&all, percent)
     }
 
     /// Fails the test, with the table, if a client noticed anything, or if nobody asked anything.
@@ -167,11 +169,8 @@ impl fmt::Display for Report {
                     row.failed.get(&class).copied().unwrap_or_default()
                 )?;
             }
-            let mut sorted = row.latencies.clone();
-            sorted.sort_unstable();
             for percent in [50, 99, 100] {
-                let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-                let milliseconds = sorted.get(at).copied().unwrap_or_default().as_secs_f64() * 1e3;
+                let milliseconds = percentile(&row.latencies, percent).as_secs_f64() * 1e3;
                 write!(f, "{milliseconds:>7.1}ms")?;
             }
             writeln!(f)?;
@@ -183,4 +182,11 @@ impl fmt::Display for Report {
         let count = self.generations.len();
         writeln!(f, "{count} generations answered, {first} to {last}")
     }
+}
+
+fn percentile(latencies: &[Duration], percent: usize) -> Duration {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_unstable();
+    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or_default()
 }
