@@ -134,6 +134,23 @@ fn nothing_sleeps_and_nothing_starts_a_thread() {
 }
 
 #[test]
+fn the_wall_clock_decides_nothing() {
+    // Times that are shown are its only use: so a clock that is set, or stands, moves no deadline.
+    let shown = ["src/shell/monitors.rs", "src/shell/report.rs"];
+    for room in ["src/core", "src/shell", "src/os"] {
+        for file in sources(Path::new(room)) {
+            let may = shown.iter().any(|shown| file == Path::new(shown));
+            for (number, line) in code(&file) {
+                let place = format!("{}:{number}", file.display());
+                for word in ["SystemTime", "CLOCK_REALTIME", "CLOCK_BOOTTIME", "Instant"] {
+                    assert!(may || !names(&line, word), "{place}: {word}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn files_are_nouns_of_a_size_that_can_be_read() {
     for file in sources(Path::new("src")) {
         let name = file
