@@ -26,7 +26,7 @@
 //! `Finished`. A serving generation that dies leads from `Steady` to `Swapping` without a current.
 //!
 //! All of that can be written down and taken up again by another process (`saved`, `restored`): by
-//! the build that replaces this one (`upgrade`), or after a crash.
+//! the build that replaces this one (`upgrade`), or after a crash (`recovered`).
 //!
 //! # Invariants
 //!
@@ -67,6 +67,7 @@ mod pace;
 mod policy;
 mod probing;
 mod queue;
+mod recovered;
 mod request;
 mod restored;
 mod saved;
