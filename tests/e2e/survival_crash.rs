@@ -91,7 +91,7 @@ pub(crate) fn assert_nothing_left(app: &App) {
     assert_eq!(left.stdout, "");
     assert_eq!(app.property("NFileDescriptorStore"), "0");
     let runtime: PathBuf = app.rig.path("/run/sd-starter/app");
-    assert!(!runtime.exists(), "systemd has cleared up");
+    wait::until("systemd to clear up", SOON, || !runtime.exists());
 }
 
 #[test]
