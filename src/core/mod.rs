@@ -43,7 +43,8 @@
 //!    (nothing lost, nothing stacked), unless we are stopping;
 //! 6. generation numbers only grow;
 //! 7. after a stop request nothing starts, and the program finishes: every worker is gone, by its
-//!    own will or by SIGKILL at the deadline;
+//!    own will or by SIGKILL at the deadline (one that crashes meanwhile and is started again has
+//!    not been asked);
 //! 8. [`Machine::step`] is total: any event in any state; it never panics;
 //! 9. every requester of a reload gets exactly one verdict, and it is true.
 
