@@ -190,6 +190,21 @@ pub struct Arguments {
     #[arg(long, help_heading = WORKER)]
     pub no_cgroup: bool,
 
+    /// Do not have systemd keep our sockets (FileDescriptorStoreMax=)
+    ///
+    /// Where the unit has an fd store, a socket of --port or --path outlives a
+    /// crash and a restart of ours, with the connections that wait on it.
+    #[arg(long, help_heading = SOCKETS)]
+    pub no_fd_store: bool,
+
+    /// After a crash of ours, take the running workers back [env:
+    /// SD_STARTER_CRASH_ADOPTION]
+    ///
+    /// Needs a unit that leaves them running (KillMode=process) and an fd store:
+    /// see crash-adoption.conf.
+    #[arg(long, help_heading = WORKER)]
+    pub crash_adoption: bool,
+
     /// The working directory of the workers
     ///
     /// Looked up anew for every generation, so a symbolic link is followed to

@@ -257,7 +257,7 @@ fn every_option_of_ours_is_read() {
         "sd-starter --path-mode 0660 --path /run/a --listen-key web=80 --ready fd:5 \
          --start-timeout infinity --attempts 3 --drain-timeout 1m --stop-timeout 0.5 \
          --max-draining 2 --forward USR1 --forward sigusr2 --dir /d --control-socket /c \
-         --worker-watchdog 10 --fd-store-max 64 --no-cgroup prog",
+         --worker-watchdog 10 --fd-store-max 64 --no-cgroup --no-fd-store --crash-adoption prog",
     );
     assert_eq!(
         (settings.path_mode, settings.paths),
@@ -284,6 +284,7 @@ fn every_option_of_ours_is_read() {
     assert_eq!(settings.forward.len(), 2);
     assert_eq!(settings.worker_watchdog, Some(Duration::from_secs(10)));
     assert_eq!((settings.fd_store_max, settings.no_cgroup), (64, true));
+    assert!(settings.no_fd_store && settings.crash_adoption);
     assert_eq!(
         (settings.dir, settings.control_socket),
         (Some("/d".into()), Some("/c".into()))

@@ -147,6 +147,9 @@ fn settings(
             None => 0,
         },
         no_cgroup: arguments.no_cgroup,
+        no_fd_store: arguments.no_fd_store,
+        crash_adoption: arguments.crash_adoption
+            || environment.is_true("SD_STARTER_CRASH_ADOPTION"),
         control_socket: arguments.control_socket,
         told_to_workers,
         ..defaults

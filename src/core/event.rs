@@ -75,6 +75,9 @@ pub enum Event {
         /// Who.
         requester: Requester,
     },
+    /// We are the successor of a supervisor that crashed; what it had written down is the machine
+    /// that hears this, first of all. Which of its workers are left comes as their exits.
+    Recovered,
     /// Somebody wants the program that is now on disk to take over.
     Upgrade {
         /// Who waits for it, if anybody does.

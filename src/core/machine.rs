@@ -144,6 +144,7 @@ impl Machine {
             Event::Reload(request) => self.reload(request, now, &mut out),
             Event::Stop { requester, by } => self.stop(requester, by, now, &mut out),
             Event::Gone { requester } => self.gone(requester),
+            Event::Recovered => self.recovered(now, &mut out),
             Event::Upgrade { requester } => self.upgrade(requester, now, &mut out),
             Event::Checked { answer } => self.checked(answer, now, &mut out),
             Event::Replaced { from } => self.replaced(from, now, &mut out),

@@ -26,7 +26,7 @@
 //! `Finished`. A serving generation that dies leads from `Steady` to `Swapping` without a current.
 //!
 //! All of that can be written down and taken up again by another process (`saved`, `restored`): by
-//! the build that replaces this one (`upgrade`), or after a crash.
+//! the build that replaces this one (`upgrade`), or after a crash (`recovered`).
 //!
 //! # Invariants
 //!
@@ -43,7 +43,8 @@
 //!    (nothing lost, nothing stacked), unless we are stopping;
 //! 6. generation numbers only grow;
 //! 7. after a stop request nothing starts, and the program finishes: every worker is gone, by its
-//!    own will or by SIGKILL at the deadline;
+//!    own will or by SIGKILL at the deadline (one that crashes meanwhile and is started again has
+//!    not been asked);
 //! 8. [`Machine::step`] is total: any event in any state; it never panics;
 //! 9. every requester of a reload gets exactly one verdict, and it is true.
 
@@ -67,6 +68,7 @@ mod pace;
 mod policy;
 mod probing;
 mod queue;
+mod recovered;
 mod request;
 mod restored;
 mod saved;

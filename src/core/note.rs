@@ -148,6 +148,13 @@ pub enum Note {
     GivingUp(Failure),
     /// Everybody is gone.
     Exiting,
+    /// We are the successor of a supervisor that crashed, and have taken these over.
+    Recovered {
+        /// The one that serves.
+        serving: Option<Name>,
+        /// All others.
+        others: Vec<Name>,
+    },
     /// The program that is now on disk is being tried.
     UpgradeAsked,
     /// It has taken over.

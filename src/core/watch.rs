@@ -77,6 +77,14 @@ impl Watch {
         }
     }
 
+    /// Whether a sign of life is expected.
+    pub(super) const fn is_armed(self) -> bool {
+        match self {
+            Self::Armed { .. } => true,
+            Self::Off | Self::Resting { .. } | Self::Missed { .. } => false,
+        }
+    }
+
     pub(super) const fn is_missed(self) -> bool {
         match self {
             Self::Missed { .. } => true,

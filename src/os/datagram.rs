@@ -14,8 +14,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, sendmsg_addr, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recv, sendmsg_addr, socket_with, sockopt,
 };
 
 use super::socket_file::{SocketFile, remove_stale};
@@ -193,7 +193,32 @@ impl Receiver {
     /// # Errors
     /// As recvmsg(2).
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
-        match receive(self.socket.as_fd(), buffer) {
+        self.look(buffer, 0)
+    }
+
+    /// The same, but the datagram stays the next one, with copies of its descriptors: whoever
+    /// is killed before it has done what was asked leaves it to a successor.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<Option<Datagram>> {
+        self.look(buffer, libc::MSG_PEEK)
+    }
+
+    /// Throws the next datagram away, with its descriptors; without one, nothing happens.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn discard(&self) -> io::Result<()> {
+        let nothing: &mut [u8] = &mut [];
+        match recv(&self.socket, nothing, RecvFlags::DONTWAIT) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn look(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Option<Datagram>> {
+        match receive(self.socket.as_fd(), buffer, flags) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             other => other.map(Some),
         }
@@ -208,7 +233,7 @@ impl AsFd for Receiver {
 
 // By hand, because nix gives up on truncated control data and leaks what is in it, and
 // rustix holds the pid in a type that has no 0, which a foreign namespace sends.
-fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
+fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Datagram> {
     let mut payload = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
@@ -220,7 +245,7 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control);
-    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    let flags = flags | libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     let received = retry(|| {
         // SAFETY: every pointer in `message` leads to a live buffer of the length beside it.
         Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) })

@@ -86,6 +86,16 @@ pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
+/// Sets or clears O_NONBLOCK, for everybody who shares the open file description.
+///
+/// # Errors
+/// None on an open descriptor.
+pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let mut flags = rustix::fs::fcntl_getfl(fd)?;
+    flags.set(OFlags::NONBLOCK, nonblocking);
+    Ok(rustix::fs::fcntl_setfl(fd, flags)?)
+}
+
 /// Whether two descriptors share an open file description: they are one thing then,
 /// with one offset and one set of flags.
 ///

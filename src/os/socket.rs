@@ -13,7 +13,8 @@ use std::os::unix::net::UnixDatagram;
 
 use rustix::fs::{FileType, fstat, fstatfs};
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
+    AddressFamily, Shutdown, SocketFlags, SocketType, bind, getsockname, listen, shutdown,
+    socket_with, sockopt,
 };
 
 /// `f_type` of the file system behind POSIX message queues (magic.h of Linux).
@@ -135,6 +136,23 @@ fn unix_name(fd: BorrowedFd<'_>) -> io::Result<LocalName> {
     } else {
         LocalName::UnixUnnamed
     })
+}
+
+/// Has a bound stream socket listen, also one that listens already: then only its queue changes.
+///
+/// # Errors
+/// As listen(2).
+pub fn listen_again(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    Ok(listen(fd, backlog)?)
+}
+
+/// Ends the listening of a TCP socket for everybody who holds it, so that its address is free
+/// for another one while copies of it are still open somewhere.
+///
+/// # Errors
+/// As shutdown(2).
+pub fn stop_listening(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(shutdown(fd, Shutdown::Both)?)
 }
 
 /// A listening TCP socket; `backlog` is capped by net.core.somaxconn. An IPv6 one
@@ -271,6 +289,19 @@ mod tests {
         bind(&fd, &SocketAddrUnix::new(path.as_str()).unwrap()).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(socket(&fd).name, LocalName::UnixPath(path.into_bytes()));
+    }
+
+    #[test]
+    fn an_address_is_free_once_its_socket_does_not_listen() {
+        let first = listen_tcp((Ipv4Addr::LOCALHOST, 0).into(), 8).unwrap();
+        let LocalName::V4(name) = socket(&first).name else {
+            panic!("not IPv4");
+        };
+        assert!(listen_tcp(name.into(), 8).is_err());
+        listen_again(first.as_fd(), 16).unwrap();
+        stop_listening(first.as_fd()).unwrap();
+        assert!(!socket(&first).accepting);
+        let _second = listen_tcp(name.into(), 8).unwrap();
     }
 
     #[test]

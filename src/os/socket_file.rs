@@ -56,7 +56,19 @@ impl SocketFile {
         }
     }
 
-    /// Device and inode, which make it ours.
+    /// The file of a socket that was bound in an earlier life, if it is still the one at `path`.
+    #[must_use]
+    pub fn still_at(path: &Path, device: u64, inode: u64) -> Option<Self> {
+        let file = lstat(path).ok()?;
+        let path = std::path::absolute(path).ok()?;
+        ((file.st_dev, file.st_ino) == (device, inode)).then_some(SocketFile {
+            path,
+            device,
+            inode,
+        })
+    }
+
+    /// Device and inode, which no other file has while the socket is open.
     #[must_use]
     pub const fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)

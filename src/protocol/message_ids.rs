@@ -5,7 +5,7 @@
 //! `systemd-id128 new` does.
 
 /// `SD_STARTER_EVENT=`, and the id that goes with it.
-pub const MESSAGE_IDS: [(&str, &str); 14] = [
+pub const MESSAGE_IDS: [(&str, &str); 15] = [
     ("ready", "b17c21f1f2ae49dbaa3bbc6108aa77ef"),
     ("attempt-failed", "7b95952022304b8c84b8e14942c8969d"),
     ("died", "404422e529784bf28be826b69bddf88b"),
@@ -20,6 +20,7 @@ pub const MESSAGE_IDS: [(&str, &str); 14] = [
     ("complained", "edc9934b974b460f95e1fb0a522cffa0"),
     ("upgraded", "99558c29dff34aa3b6c032129a4b1bc2"),
     ("upgrade-refused", "53e40eb5889b4aa6aeb777d68d5cc528"),
+    ("recovered", "644d825d79264942b2f9ae39e477d65a"),
 ];
 
 /// The id of an event; `None` for one that only tells how far something is.

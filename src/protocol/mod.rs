@@ -15,6 +15,7 @@
 //! | [`worker_sockets`] | `SERVER_STARTER_PORT` and `LISTEN_FDS`, read by a worker | supervisors | `Server::Starter::server_ports`, sd_listen_fds(3) |
 //! | [`cgroup_path`] | `/proc/PID/cgroup` and its kin | the kernel | cgroups(7) |
 //! | [`signal_sets`] | the masks in `/proc/PID/status` | the kernel | proc(5) |
+//! | [`keepsake`] | names in systemd's fd store | our next life | sd_pid_notify_with_fds(3) |
 //! | [`listen_fds`] | `LISTEN_FDS` and its companions | systemd, workers | sd_listen_fds(3) |
 //! | [`notify_message`] | sd_notify datagrams, read | workers | sd_notify(3) |
 //! | [`notify_state`] | sd_notify datagrams, written | systemd | sd_notify(3) |
@@ -48,6 +49,8 @@ pub mod envdir;
 pub mod generation;
 #[cfg(feature = "supervisor")]
 pub mod journal_record;
+#[cfg(feature = "supervisor")]
+pub mod keepsake;
 pub mod listen_fds;
 #[cfg(feature = "supervisor")]
 pub mod message_ids;

@@ -3,6 +3,7 @@
 //! Of two states in one datagram the last wins up to systemd 252 and STOPPING,
 //! READY, RELOADING in this order from 257 on: so we never send two.
 
+use super::listen_fds::Name;
 use super::notify_message::MAX_LENGTH;
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -57,6 +58,22 @@ pub fn watchdog() -> String {
     NotifyState::Watchdog.to_string()
 }
 
+/// Keep the descriptor that comes along, under this name: `FDSTORE=1`. With `poll` systemd gives it
+/// up by itself when its other end closes; without, `FDPOLL=0` (systemd 246).
+pub fn keep(name: &Name, poll: bool) -> String {
+    // The crate's words for the store come with its own way of sending, and a dependency for that.
+    let mut state = format!("FDSTORE=1\nFDNAME={name}");
+    if !poll {
+        state.push_str("\nFDPOLL=0");
+    }
+    state
+}
+
+/// Give up what is kept under this name: `FDSTOREREMOVE=1`.
+pub fn release(name: &Name) -> String {
+    format!("FDSTOREREMOVE=1\nFDNAME={name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::notify_message::{self, Message};
@@ -74,6 +91,10 @@ mod tests {
         assert_eq!(watchdog(), "WATCHDOG=1");
         assert_eq!(reloading(17), "RELOADING=1\nMONOTONIC_USEC=17");
         assert_eq!(status("a\nREADY=1"), "STATUS=a READY=1");
+        let name = Name::new("a").expect("a good name");
+        assert_eq!(keep(&name, true), "FDSTORE=1\nFDNAME=a");
+        assert_eq!(keep(&name, false), "FDSTORE=1\nFDNAME=a\nFDPOLL=0");
+        assert_eq!(release(&name), "FDSTOREREMOVE=1\nFDNAME=a");
         assert_eq!(
             extend_timeout(Duration::from_secs(1)),
             "EXTEND_TIMEOUT_USEC=1000000"

@@ -12,7 +12,7 @@ use std::fmt::{self, Write as _};
 /// Variables that systemd addressed to the supervisor, see systemd.exec(5):
 /// with them a worker would speak to PID 1 in our name, or claim our sockets.
 /// INVOCATION_ID and JOURNAL_STREAM remain true for the worker, and stay.
-const OURS_ALONE: [&str; 15] = [
+const OURS_ALONE: [&str; 16] = [
     "FDSTORE",
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -25,6 +25,7 @@ const OURS_ALONE: [&str; 15] = [
     "MEMORY_PRESSURE_WATCH",
     "MEMORY_PRESSURE_WRITE",
     "NOTIFY_SOCKET",
+    "SD_STARTER_CRASH_ADOPTION",
     "SYSTEMD_EXEC_PID",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",

@@ -55,6 +55,9 @@ impl Supervisor {
             ..Held::default()
         };
         self.listeners.save(&mut packed, &mut held);
+        if let Some(ledger) = self.ledger() {
+            packed.add(ledger_label(), ledger);
+        }
         let state = State {
             writer: version().to_owned(),
             machine: self.machine.save(),
@@ -80,6 +83,11 @@ fn wait((Requester(id), wait): &(Requester, crate::protocol::control::Wait)) -> 
         drained: wait.drained,
         serving: wait.serving,
     }
+}
+
+/// The memory with the state that is kept for the case of a crash.
+pub(super) fn ledger_label() -> Label {
+    Label::of("ledger")
 }
 
 /// This boot; empty where it cannot be known.

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// As long a queue as net.core.somaxconn allows, which caps it.
-const LONGEST_BACKLOG: i32 = i32::MAX;
+pub(super) const LONGEST_BACKLOG: i32 = i32::MAX;
 
 /// The address that a `--port` means. A host with a colon is an IPv6 address; any
 /// other is looked up and its first IPv4 address taken, as start_server does.

@@ -54,6 +54,11 @@ pub fn own_path() -> Option<String> {
     cgroup_path::unified(&text).map(str::to_owned)
 }
 
+/// Whether this is the leaf where we live below the unit's cgroup.
+pub(super) fn is_our_leaf(directory: &Path) -> bool {
+    directory.file_name().is_some_and(|name| name == OURS)
+}
+
 impl Cgroups {
     /// Takes over the unit's cgroup if it was delegated to us; `None` where it was not.
     ///

@@ -77,6 +77,7 @@ impl Supervisor {
             Ok(outfit) => outfit,
             Err(error) => return self.not_started(generation, "opening its pipe", &error),
         };
+        self.store_ahead(generation, mailbox.as_ref())?;
         let mut birth = Birth::new(generation, mailbox.as_ref().map(Mailbox::address));
         birth.variables = &variables;
         let mut ours = Vec::new();
@@ -98,6 +99,9 @@ impl Supervisor {
                 }
                 // Before anything else: the machine must know of it when its exit is seen.
                 self.queue.push_front(Event::Forked { generation, pid });
+                // As soon as can be: until then a successor would not know it for what it is.
+                self.write_down()?;
+                self.flush_manager()?;
                 self.warn_of_sudden_death();
                 // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
                 memory::give_back();

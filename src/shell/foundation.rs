@@ -9,7 +9,7 @@ use super::envdir::Envdir;
 use super::failure::{Failure, system};
 use super::heritage::Heritage;
 use super::journal::Journal;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Origin};
 use super::log_command::LogCommand;
 use super::log_file::LogFile;
 use super::manager::Manager;
@@ -22,6 +22,7 @@ use super::status_file::StatusFile;
 use super::supervisor::Parts;
 use super::surroundings::Surroundings;
 use super::token::Token;
+use super::vault::Vault;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
 use crate::core::{Machine, Policy};
@@ -30,6 +31,7 @@ use crate::os::epoll::{Epoll, Interest};
 use crate::os::reason::Reason;
 use crate::os::signals::{Original, SignalFd};
 use crate::protocol::generation::Generation;
+use crate::protocol::listen_fds::Name;
 use crate::protocol::tuning::Tuning;
 use crate::protocol::worker_env;
 
@@ -41,6 +43,8 @@ pub(super) struct Foundation<'a> {
     pub(super) original: Original,
     pub(super) signal_fd: SignalFd,
     pub(super) listeners: Listeners,
+    /// What systemd need not keep any longer.
+    pub(super) released: Vec<Name>,
     pub(super) log: Option<LogFile>,
     pub(super) is_daemon: bool,
     pub(super) own_program: OwnProgram,
@@ -58,8 +62,9 @@ impl Foundation<'_> {
             ..
         } = self;
         // A manager that cannot be told is no reason not to serve.
-        let manager =
-            Manager::from_environment(environment.get("NOTIFY_SOCKET")).unwrap_or_else(|error| {
+        let mut listeners = self.listeners;
+        let mut manager = Manager::from_environment(environment.get("NOTIFY_SOCKET"))
+            .unwrap_or_else(|error| {
                 log::warn!("nobody is told how it goes: {}", Reason(&error));
                 Manager::nobody()
             });
@@ -69,6 +74,11 @@ impl Foundation<'_> {
             clock::now(),
         )
         .filter(|_| manager.is_there());
+        let vault = open_vault(&settings, &environment, &mut listeners, &mut manager)
+            .map_err(system("storing a socket with systemd"))?;
+        for name in self.released {
+            manager.release(name);
+        }
         let inherited = heritage.as_mut().and_then(|heritage| {
             let Heritage { state, luggage } = &mut **heritage;
             let taken = Runtime::take_over(state.held.runtime.as_ref()?, luggage);
@@ -132,7 +142,7 @@ impl Foundation<'_> {
                 .map_err(system("watching the envdir"))?;
         }
 
-        let rules = policy(&settings, self.listeners.as_slice().len());
+        let rules = policy(&settings, listeners.as_slice().len());
         let machine = match &heritage {
             Some(heritage) => Machine::restore(&heritage.state.machine, rules)
                 .map_err(|unfit| system("taking over the state")(io::Error::other(unfit)))?,
@@ -184,8 +194,9 @@ impl Foundation<'_> {
             epoll,
             signals,
             spawner,
-            listeners: self.listeners,
+            listeners,
             manager,
+            vault,
             watchdog,
             control,
             runtime,
@@ -207,6 +218,37 @@ impl Foundation<'_> {
 /// What a predecessor has left and we cannot use is made anew.
 fn not_taken(thing: &'static str) -> impl Fn(&io::Error) {
     move |error| log::warn!("cannot take over {thing}: {}", Reason(error))
+}
+
+/// Has systemd keep our sockets, where it keeps anything for us.
+fn open_vault(
+    settings: &Settings,
+    environment: &Environment,
+    listeners: &mut Listeners,
+    manager: &mut Manager,
+) -> io::Result<Option<Vault>> {
+    let there_is_one = manager.is_there() && !settings.no_fd_store;
+    let announced = environment.text("FDSTORE").filter(|_| there_is_one);
+    let Some(mut vault) = Vault::from_environment(announced) else {
+        for name in listeners.disown() {
+            manager.release(name);
+        }
+        return Ok(None);
+    };
+    for listener in listeners.as_slice() {
+        if listener.origin == Origin::Stored {
+            listener
+                .kept_as
+                .iter()
+                .for_each(|name| vault.has(name.clone()));
+        }
+    }
+    for (name, fd) in listeners.to_keep() {
+        // A listener has no other end, and what becomes of it is for us to say.
+        vault.keep(manager, name, fd, false)?;
+    }
+    listeners.entrust();
+    Ok(Some(vault))
 }
 
 /// Where clients ask: as told, or where `starterctl` looks, or beside the pid file, where

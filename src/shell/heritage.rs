@@ -116,6 +116,14 @@ fn read(file: File, settings: &Settings) -> Result<State, String> {
     file.read_to_end(&mut bytes)
         .map_err(|error| format!("cannot read the state: {}", Reason(&error)))?;
     let state = state::parse(&bytes).map_err(|error| format!("cannot use the state: {error}"))?;
+    fitting(state, settings)
+}
+
+/// A state, if we could go on from there.
+///
+/// # Errors
+/// The reason, in a line.
+pub fn fitting(state: State, settings: &Settings) -> Result<State, String> {
     if state.held.boot != boot_id() {
         return Err("cannot use the state: it is of another boot".to_owned());
     }

@@ -11,21 +11,25 @@ use super::listen_failure::ListenFailure;
 use super::placement::{self, Clash};
 use super::settings::{ListenKey, Ready, Settings};
 use crate::os::child::Places;
-use crate::os::fd;
 use crate::os::socket_file::SocketFile;
+use crate::os::{fd, socket};
 use crate::protocol::address::{self, Address, SocketKind};
-use crate::protocol::listen_fds::{ListenEnv, Name, NotForUs};
+use crate::protocol::keepsake::{self, Keepsake};
+use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
-use std::collections::BTreeSet;
+use crate::protocol::state::held;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 mod claim;
 mod saved;
+mod stock;
 mod warning;
 
+use stock::Stock;
 pub use warning::Warning;
 
 /// Where a listener came from.
@@ -58,6 +62,8 @@ pub struct Listener {
     pub target: RawFd,
     /// The number that the user asked for.
     pub pin: Option<RawFd>,
+    /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
+    pub kept_as: Option<Name>,
 }
 
 /// What the command line says about listeners.
@@ -86,23 +92,45 @@ pub struct Listeners {
     keyed: Vec<usize>,
     /// Those that `LISTEN_FDS` counts, in the order of its numbers.
     run: Vec<usize>,
-    files: Vec<SocketFile>,
+    files: Vec<BoundFile>,
     warnings: Vec<Warning>,
+    released: Vec<Name>,
+}
+
+/// The file of a unix socket that we bound.
+#[derive(Debug)]
+struct BoundFile {
+    file: SocketFile,
+    kept_as: Name,
+    /// Whether the socket lives on in systemd's fd store when we do not.
+    outlives_us: bool,
+}
+
+/// Where the socket of an option comes from.
+enum Source {
+    Adopted(usize),
+    Stored(Listener),
+    Missing,
 }
 
 impl Listeners {
     /// Takes what systemd passed, binds what is missing, and places everything. Call
-    /// it before [`fd::close_on_exec_from`], which hides what was inherited.
+    /// it before [`fd::close_on_exec_from`], which hides what was inherited. `released` gets the
+    /// names that systemd's fd store need not keep any longer, also in case of a failure.
     ///
     /// # Errors
     /// The first [`ListenFailure`]; what was bound until then is gone again.
-    pub fn gather(settings: &Settings, env: &ListenEnv<'_>) -> Result<Listeners, ListenFailure> {
-        let (inherited, not_for_us) = match adopted::adopt(env)? {
+    pub fn gather(
+        settings: &Settings,
+        given: Result<Vec<Inherited>, NotForUs>,
+        released: &mut Vec<Name>,
+    ) -> Result<Listeners, ListenFailure> {
+        let (inherited, not_for_us) = match given {
             Ok(inherited) => (inherited, None),
             Err(NotForUs::Unset) => (Vec::new(), None),
             Err(reason) => (Vec::new(), Some(Warning::NotForUs(reason))),
         };
-        let mut listeners = Self::gather_from(inherited, settings)?;
+        let mut listeners = Self::gather_from(inherited, settings, released)?;
         listeners.warnings.extend(not_for_us);
         Ok(listeners)
     }
@@ -114,6 +142,7 @@ impl Listeners {
     pub fn gather_from(
         inherited: Vec<Inherited>,
         settings: &Settings,
+        released: &mut Vec<Name>,
     ) -> Result<Listeners, ListenFailure> {
         let wanted = Wanted {
             ports: &settings.ports,
@@ -126,7 +155,10 @@ impl Listeners {
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
         };
-        Listeners::assemble(inherited, &wanted)
+        let mut listeners = Listeners::default();
+        let filled = listeners.fill(inherited, &wanted);
+        released.append(&mut listeners.released);
+        filled.map(|()| listeners)
     }
 
     /// The same for sockets that were taken from the environment before.
@@ -143,44 +175,63 @@ impl Listeners {
     }
 
     fn fill(&mut self, given: Vec<Inherited>, wanted: &Wanted<'_>) -> Result<(), ListenFailure> {
-        self.adopt(given)?;
+        let mut stock = self.adopt(given)?;
         let adopted = self.all.len();
+        // First of all who gets what: an address that nobody wants any more is then free.
         let mut claimed = vec![false; adopted];
-        let mut named = Vec::new();
+        let (mut ports, mut paths) = (Vec::new(), Vec::new());
+        let mut keys: BTreeMap<&str, u32> = BTreeMap::new();
         for spec in wanted.ports {
             let address = bound::resolve(spec)?;
-            let index = match claim::port(&self.all[..adopted], &claimed, address, spec.udp) {
-                Some(index) => {
-                    claimed[index] = true;
-                    index
-                }
-                None => {
+            let nth = keys.entry(&spec.key).or_default();
+            let keepsake = Keepsake::port(&spec.key, *nth);
+            *nth += 1;
+            let source = match claim::port(&self.all[..adopted], &claimed, address, spec.udp) {
+                Some(index) => Source::Adopted(index),
+                None => match stock.port(address, spec.udp, &keepsake) {
+                    Some(socket) => Source::Stored(socket),
+                    None => Source::Missing,
+                },
+            };
+            source.claim(&mut claimed);
+            ports.push((spec, address, keepsake, source));
+        }
+        for path in wanted.paths {
+            let source = match claim::path(&self.all[..adopted], &claimed, path) {
+                Some(index) => Source::Adopted(index),
+                None => match stock.path(path) {
+                    Some((socket, file)) => {
+                        self.own_file(file, socket.kept_as.clone(), true);
+                        Source::Stored(socket)
+                    }
+                    None => Source::Missing,
+                },
+            };
+            source.claim(&mut claimed);
+            paths.push((path, source));
+        }
+        self.released = stock.give_up();
+
+        let mut named = Vec::new();
+        for (spec, address, keepsake, source) in ports {
+            let index = match source {
+                Source::Adopted(index) => index,
+                Source::Stored(socket) => self.restore(socket, wanted)?,
+                Source::Missing => {
                     let fd = bound::port(spec, address, wanted.backlog)?;
                     let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
-                    self.push(fd, facts)
+                    self.push(fd, facts, keepsake.name())
                 }
             };
             self.call(index, Some(spec.key.clone()));
             self.all[index].pin = spec.pin;
             named.push(index);
         }
-        for path in wanted.paths {
-            let index = match claim::path(&self.all[..adopted], &claimed, path) {
-                Some(index) => {
-                    claimed[index] = true;
-                    index
-                }
-                None => {
-                    let was_there = bound::is_socket(path);
-                    let (fd, file) = bound::path(path, wanted.backlog, wanted.path_mode)?;
-                    self.files.push(file);
-                    if was_there {
-                        let path = path.clone();
-                        self.warnings.push(Warning::Replaced { path });
-                    }
-                    let facts = adopted::facts(fd.as_fd()).map_err(ListenFailure::Move)?;
-                    self.push(fd, facts)
-                }
+        for (path, source) in paths {
+            let index = match source {
+                Source::Adopted(index) => index,
+                Source::Stored(socket) => self.restore(socket, wanted)?,
+                Source::Missing => self.bind_path(path, wanted)?,
             };
             self.call(index, address::path_key(path.as_os_str().as_bytes()));
             named.push(index);
@@ -194,7 +245,11 @@ impl Listeners {
         Ok(())
     }
 
-    fn adopt(&mut self, given: Vec<Inherited>) -> Result<(), ListenFailure> {
+    /// Takes in what came, and answers what of it we bound ourselves in an earlier life.
+    fn adopt(&mut self, given: Vec<Inherited>) -> Result<Stock, ListenFailure> {
+        let (ours, given): (Vec<_>, Vec<_>) = given
+            .into_iter()
+            .partition(|inherited| keepsake::is_ours(&inherited.name));
         let mut seen = BTreeSet::new();
         for inherited in given {
             let facts = inherited.facts()?;
@@ -207,14 +262,57 @@ impl Listeners {
             self.all
                 .push(listener(key, name, fd, Origin::Adopted, facts));
         }
-        Ok(())
+        let mut stock = Stock::default();
+        for inherited in ours {
+            stock.take_in(inherited, &mut seen);
+        }
+        Ok(stock)
     }
 
     /// Adds a socket that we bound, and answers its index.
-    fn push(&mut self, fd: OwnedFd, facts: Facts) -> usize {
-        let bound = listener(None, Name::unknown(), fd, Origin::Bound, facts);
+    fn push(&mut self, fd: OwnedFd, facts: Facts, kept_as: Name) -> usize {
+        let mut bound = listener(None, Name::unknown(), fd, Origin::Bound, facts);
+        bound.kept_as = Some(kept_as);
         self.all.push(bound);
         self.all.len() - 1
+    }
+
+    fn bind_path(&mut self, path: &Path, wanted: &Wanted<'_>) -> Result<usize, ListenFailure> {
+        let was_there = bound::is_socket(path);
+        let (fd, file) = bound::path(path, wanted.backlog, wanted.path_mode)?;
+        let (device, inode) = file.identity();
+        let kept_as = Keepsake::path(&file.path().to_string_lossy(), device, inode).name();
+        self.own_file(file, Some(kept_as.clone()), false);
+        if was_there {
+            let path = path.to_owned();
+            self.warnings.push(Warning::Replaced { path });
+        }
+        let facts = adopted::facts(fd.as_fd()).map_err(ListenFailure::Move)?;
+        Ok(self.push(fd, facts, kept_as))
+    }
+
+    fn own_file(&mut self, file: SocketFile, kept_as: Option<Name>, outlives_us: bool) {
+        self.files.extend(kept_as.map(|kept_as| BoundFile {
+            file,
+            kept_as,
+            outlives_us,
+        }));
+    }
+
+    /// Adds a socket that came back. Its queue is as long as `--backlog` says today.
+    fn restore(&mut self, socket: Listener, wanted: &Wanted<'_>) -> Result<usize, ListenFailure> {
+        if socket.kind == SocketKind::Stream {
+            let backlog = wanted.backlog.unwrap_or(bound::LONGEST_BACKLOG);
+            socket::listen_again(socket.fd.as_fd(), backlog).map_err(|error| {
+                ListenFailure::Listen {
+                    address: socket.address.to_string(),
+                    port: None,
+                    error,
+                }
+            })?;
+        }
+        self.all.push(socket);
+        Ok(self.all.len() - 1)
     }
 
     /// Gives a listener the key that the user wrote; one that we bound is called so
@@ -222,8 +320,9 @@ impl Listeners {
     fn call(&mut self, index: usize, key: Option<String>) {
         let listener = &mut self.all[index];
         let name = key.as_deref().and_then(Name::new);
-        if let (Origin::Bound, Some(name)) = (listener.origin, name) {
-            listener.name = name;
+        match (listener.origin, name) {
+            (Origin::Bound | Origin::Stored, Some(name)) => listener.name = name,
+            (Origin::Adopted, _) | (_, None) => {}
         }
         listener.key = key;
     }
@@ -231,7 +330,7 @@ impl Listeners {
     fn override_keys(&mut self, keys: &[ListenKey]) {
         for ListenKey { name, key } in keys {
             let called = |listener: &&mut Listener| {
-                listener.origin != Origin::Bound && listener.name == *name
+                listener.origin == Origin::Adopted && listener.name == *name
             };
             let mut found = false;
             for listener in self.all.iter_mut().filter(called) {
@@ -346,11 +445,64 @@ impl Listeners {
         &self.warnings
     }
 
+    /// What systemd's fd store does not have yet, with its name there.
+    pub fn to_keep(&self) -> impl Iterator<Item = (&Name, BorrowedFd<'_>)> {
+        let bound = self.all.iter();
+        let bound = bound.filter(|listener| listener.origin == Origin::Bound);
+        bound.filter_map(|listener| Some((listener.kept_as.as_ref()?, listener.fd.as_fd())))
+    }
+
+    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
+    /// becomes of us.
+    pub fn entrust(&mut self) {
+        for file in &mut self.files {
+            file.outlives_us = true;
+        }
+    }
+
+    /// From now on nothing of them outlives us. Answers the names of those that systemd still has.
+    pub fn disown(&mut self) -> Vec<Name> {
+        for file in &mut self.files {
+            file.outlives_us = false;
+        }
+        let stored = self.all.iter();
+        let stored = stored.filter(|listener| listener.origin == Origin::Stored);
+        stored
+            .filter_map(|listener| listener.kept_as.clone())
+            .collect()
+    }
+
+    /// Makes each socket block or not as the running generations know it: systemd changes that when
+    /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
+    pub fn restore_flags(&self, saved: &[held::Listener]) {
+        for listener in &self.all {
+            let facts = adopted::facts(listener.fd.as_fd());
+            let cookie = facts.ok().and_then(|facts| facts.cookie);
+            let known = saved.iter().find(|saved| saved.cookie == cookie);
+            if let (Some(_), Some(known)) = (cookie, known) {
+                // It can only fail for what is no open descriptor.
+                let _ = fd::set_nonblocking(listener.fd.as_fd(), known.nonblocking);
+            }
+        }
+    }
+
+    /// Lets go of the files below these directories (`$RUNTIME_DIRECTORY`): when systemd throws
+    /// its copies of the sockets away, it removes the directories as well. Answers the names of
+    /// the other sockets with files, which nobody can reach once we have removed these.
+    pub fn leave_files(&mut self, below: &[PathBuf]) -> Vec<Name> {
+        self.files.retain(|file| {
+            let is_below = |directory: &PathBuf| file.file.path().starts_with(directory);
+            !below.iter().any(is_below)
+        });
+        let names = self.files.iter().map(|file| file.kept_as.clone());
+        names.collect()
+    }
+
     /// Removes the files of the unix sockets that we bound, unless they are somebody
     /// else's by now; answers what could not be removed.
     pub fn remove_files(&mut self) -> Vec<(PathBuf, io::Error)> {
         let files = self.files.drain(..);
-        let failed = |file: SocketFile| match file.remove_if_ours() {
+        let failed = |BoundFile { file, .. }| match SocketFile::remove_if_ours(&file) {
             Ok(_) => None,
             Err(error) => Some((file.path().to_path_buf(), error)),
         };
@@ -360,8 +512,19 @@ impl Listeners {
 
 impl Drop for Listeners {
     fn drop(&mut self) {
+        // A socket that lives on without us needs its file.
+        self.files.retain(|file| !file.outlives_us);
         // Nobody is left to whom it could be told.
         let _ = self.remove_files();
+    }
+}
+
+impl Source {
+    fn claim(&self, claimed: &mut [bool]) {
+        match self {
+            Source::Adopted(index) => claimed[*index] = true,
+            Source::Stored(_) | Source::Missing => {}
+        }
     }
 }
 
@@ -382,6 +545,7 @@ fn listener(
         // Until it is placed.
         target: -1,
         pin: None,
+        kept_as: None,
     }
 }
 

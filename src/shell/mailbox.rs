@@ -10,10 +10,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::fd_store::Wish;
-use super::luggage::{Luggage, Packed, path, saved_socket_file, socket_file};
+use super::luggage::{Luggage, Packed, path, saved_socket_file};
 use crate::core::Word;
 use crate::os::datagram::{Credentials, MAX_FDS, Receiver};
 use crate::os::reason;
+use crate::os::socket_file::SocketFile;
 use crate::protocol::generation::Generation;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::notify_message::{self, MAX_LENGTH, Message, Watchdog};
@@ -30,6 +31,16 @@ const DEEPEST_FAMILY: usize = 32;
 pub struct Mailbox {
     receiver: Receiver,
     path: PathBuf,
+}
+
+/// What becomes of a message that was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reading {
+    /// It is gone.
+    Taking,
+    /// It is there until it is discarded, and no other is read before: what it changes is to be
+    /// written down first.
+    Leaving,
 }
 
 /// What was in the mailbox.
@@ -67,8 +78,14 @@ impl Mailbox {
     /// # Errors
     /// When it did not come along.
     pub fn take_over(saved: &held::Mailbox, luggage: &mut Luggage) -> io::Result<Self> {
-        let receiver = Receiver::inherited(luggage.take(&saved.fd)?, socket_file(&saved.file));
         let path = path(&saved.file.path);
+        let inherited = luggage.take(&saved.fd);
+        let (device, inode) = (saved.file.device, saved.file.inode);
+        let receiver = match SocketFile::still_at(&path, device, inode) {
+            Some(file) => Receiver::inherited(inherited?, file),
+            // Nobody could reach that one any more; its name the worker knows.
+            None => Receiver::bind(&path)?,
+        };
         Ok(Self { receiver, path })
     }
 
@@ -78,23 +95,39 @@ impl Mailbox {
         self.path.as_os_str()
     }
 
+    /// Throws away what was read and left.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn discard(&self) -> io::Result<()> {
+        self.receiver.discard()
+    }
+
     /// Reads what is there, up to a bound. Descriptors that came along and are not for the fd
     /// store are closed: this also answers BARRIER=1, since everything before it has been read
     /// by then.
     ///
     /// # Errors
     /// As recvmsg(2).
-    pub fn collect(&self, worker: i32) -> io::Result<Mail> {
+    pub fn collect(&self, worker: i32, reading: Reading) -> io::Result<Mail> {
         let mut mail = Mail::default();
         // One byte more than allowed shows that a datagram is too long.
         let mut buffer = [0; MAX_LENGTH + 1];
         let mut held = 0;
-        for number in 0..AT_ONCE {
+        let at_once = match reading {
+            Reading::Taking => AT_ONCE,
+            Reading::Leaving => 1,
+        };
+        for number in 0..at_once {
             // So that a flood of descriptors cannot fill our table; the rest is read next time.
             if held >= MAX_FDS {
                 break;
             }
-            let datagram = match self.receiver.receive(&mut buffer) {
+            let received = match reading {
+                Reading::Taking => self.receiver.receive(&mut buffer),
+                Reading::Leaving => self.receiver.peek(&mut buffer),
+            };
+            let datagram = match received {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => break,
                 // What was read before is heard all the same: it may be the READY=1 that somebody

@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::core::{Requester, Telling, Verdict};
 use crate::os::clock;
 use crate::os::datagram::{Sent, Target, send};
+use crate::protocol::listen_fds::Name;
 use crate::protocol::notify_state;
 
 /// The most messages that wait for a stuck manager. The machine sends few; what cannot be
@@ -34,10 +35,12 @@ enum Trouble {
     Told,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 enum Message {
     Tell(Telling),
     Watchdog,
+    Keep { name: Name, fd: OwnedFd, poll: bool },
+    Release(Name),
     Answer(Requester, Verdict),
 }
 
@@ -100,9 +103,20 @@ impl Manager {
 
     /// Queues a sign of life (WATCHDOG=1); one is enough.
     pub fn pet(&mut self) {
-        if !self.waiting.contains(&Message::Watchdog) {
+        if !self.waiting.iter().any(Message::is_watchdog) {
             self.queue(Message::Watchdog);
         }
+    }
+
+    /// Queues a descriptor that systemd is to keep under this name; with `poll` until its other
+    /// end closes.
+    pub fn keep(&mut self, name: Name, fd: OwnedFd, poll: bool) {
+        self.queue(Message::Keep { name, fd, poll });
+    }
+
+    /// Queues that systemd need not keep what has this name.
+    pub fn release(&mut self, name: Name) {
+        self.queue(Message::Release(name));
     }
 
     /// Queues an answer behind everything that systemd has to hear before it.
@@ -117,10 +131,10 @@ impl Manager {
         let queued = self
             .waiting
             .iter()
-            .filter(|message| !message.is_answer())
+            .filter(|message| message.can_be_dropped())
             .count();
         if queued >= MOST_WAITING {
-            let oldest = self.waiting.iter().position(|message| !message.is_answer());
+            let oldest = self.waiting.iter().position(Message::can_be_dropped);
             oldest.and_then(|place| self.waiting.remove(place));
         }
         self.waiting.push_back(message);
@@ -130,16 +144,22 @@ impl Manager {
     pub fn flush(&mut self) -> Flushed {
         let mut flushed = Flushed::default();
         while let Some(message) = self.waiting.pop_front() {
-            let text = match message {
+            let mut fds = Vec::new();
+            let text = match &message {
                 Message::Answer(requester, verdict) => {
-                    flushed.answers.push((requester, verdict));
+                    flushed.answers.push((*requester, verdict.clone()));
                     continue;
                 }
                 Message::Watchdog => notify_state::watchdog(),
-                Message::Tell(ref telling) => render(telling),
+                Message::Tell(telling) => render(telling),
+                Message::Keep { name, fd, poll } => {
+                    fds.push(fd.as_fd());
+                    notify_state::keep(name, *poll)
+                }
+                Message::Release(name) => notify_state::release(name),
             };
             let Some(target) = &self.target else { continue };
-            match send(target, text.as_bytes(), &[]) {
+            match send(target, text.as_bytes(), &fds) {
                 Ok(Sent::Done) => self.trouble = Trouble::None,
                 Ok(Sent::WouldBlock) => {
                     self.waiting.push_front(message);
@@ -159,10 +179,18 @@ impl Manager {
 }
 
 impl Message {
-    const fn is_answer(&self) -> bool {
+    /// An answer is waited for, and what is kept or not must not be forgotten.
+    const fn can_be_dropped(&self) -> bool {
         match self {
-            Self::Answer(..) => true,
-            Self::Tell(_) | Self::Watchdog => false,
+            Self::Answer(..) | Self::Keep { .. } | Self::Release(_) => false,
+            Self::Tell(_) | Self::Watchdog => true,
+        }
+    }
+
+    const fn is_watchdog(&self) -> bool {
+        match self {
+            Self::Watchdog => true,
+            Self::Tell(_) | Self::Answer(..) | Self::Keep { .. } | Self::Release(_) => false,
         }
     }
 }

@@ -35,6 +35,11 @@
 //! | [`cgroups`] | a cgroup for each generation |
 //! | [`journal_stream`] | a stream to the journal for each generation |
 //! | [`manager`] | systemd |
+//! | [`vault`] | what systemd keeps for us over our death |
+//! | [`ledger`] | the state, written down for a successor after a crash |
+//! | [`remains`] | what a supervisor that crashed has left with systemd |
+//! | `survival` | the loop's part in that |
+//! | [`strays`] | processes of a former life of ours that nobody knows |
 //! | [`watchdog`] | systemd's eye on us |
 //! | [`control`] | the control socket (`client`: one connection to it) |
 //! | `monitors` | the clients that hear of every event |
@@ -65,6 +70,7 @@ pub mod heritage;
 pub mod holder;
 pub mod journal;
 pub mod journal_stream;
+pub mod ledger;
 pub mod listen_failure;
 pub mod listeners;
 pub mod log_command;
@@ -79,6 +85,7 @@ pub mod pid_file;
 pub mod placement;
 pub mod probes;
 pub mod readiness;
+pub mod remains;
 pub mod report;
 pub mod resources;
 pub mod runtime;
@@ -88,11 +95,14 @@ pub mod spawn;
 pub mod start;
 pub mod starter;
 pub mod status_file;
+pub mod strays;
 pub mod supervisor;
 pub mod surroundings;
+mod survival;
 mod token;
 pub mod trial;
 mod upgrade;
+pub mod vault;
 pub mod voice;
 pub mod watchdog;
 pub mod workers;

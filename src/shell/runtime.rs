@@ -118,6 +118,12 @@ impl Runtime {
         })
     }
 
+    /// Whether systemd made it, and removes it when the unit stops.
+    #[must_use]
+    pub fn is_systemds(&self) -> bool {
+        self.ours.is_none()
+    }
+
     /// The directory.
     #[must_use]
     pub fn directory(&self) -> &Path {

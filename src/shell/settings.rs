@@ -115,6 +115,10 @@ pub struct Settings {
     pub fd_store_max: usize,
     /// `--no-cgroup`: no cgroup for each generation.
     pub no_cgroup: bool,
+    /// `--no-fd-store`: systemd keeps nothing for us.
+    pub no_fd_store: bool,
+    /// `--crash-adoption`: workers outlive a crash of ours.
+    pub crash_adoption: bool,
     /// The interval of `--enable-auto-restart`; `None` is off.
     pub auto_restart: Option<Duration>,
     /// `--control-socket`; `None` is `$RUNTIME_DIRECTORY/control`.
@@ -164,6 +168,8 @@ impl Settings {
             worker_watchdog: None,
             fd_store_max: 0,
             no_cgroup: false,
+            no_fd_store: false,
+            crash_adoption: false,
             auto_restart: None,
             control_socket: None,
             told_to_workers: Vec::new(),

@@ -3,26 +3,33 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 
+use super::adopted;
 use super::advice;
+use super::bequest::ledger_label;
 use super::expansion;
 use super::failure::system;
 pub use super::failure::{Failure, exit_code};
 use super::foundation::Foundation;
 use super::heritage::{self, Descent, Heritage};
 use super::journal::Journal;
+use super::ledger::Ledger;
 use super::listeners::Listeners;
 use super::log_file::{self, LogFile};
 use super::luggage;
+use super::manager::Manager;
 use super::own_program::OwnProgram;
 use super::pid_file::PidFile;
+use super::remains::Remains;
 use super::settings::Settings;
 use super::supervisor::Supervisor;
+use super::vault::Vault;
 use super::voice::Voice;
 use crate::core::Outcome;
 use crate::os::daemon::{self, Report, Side};
 use crate::os::reason::Reason;
 use crate::os::{fd, process, signals, succession};
-use crate::protocol::listen_fds::ListenEnv;
+use crate::protocol::keepsake::Keepsake;
+use crate::protocol::listen_fds::{ListenEnv, Name};
 
 /// The signals that are ours to hear; those of `--forward` come on top.
 const SIGNALS: [i32; 7] = [
@@ -108,17 +115,37 @@ pub(super) fn supervise(
         names: environment.text("LISTEN_FDNAMES"),
         pidfdid: environment.text("LISTEN_PIDFDID"),
     };
-    let listeners = match (&mut heritage, left_open) {
+    let mut released = Vec::new();
+    let mut remains = Remains::default();
+    let gathered = match (&mut heritage, left_open) {
         (Some(Heritage { state, luggage }), _) => {
             let (listeners, lost) = Listeners::take_over(&state.held, luggage);
             for lost in lost {
                 log::error!("cannot take over the listener {lost}");
             }
-            listeners
+            Ok(listeners)
         }
-        (None, Some(left_open)) => Listeners::gather_from(left_open, &settings)?,
-        (None, None) => Listeners::gather(&settings, &listen_env)?,
+        (None, Some(left_open)) => Listeners::gather_from(left_open, &settings, &mut released),
+        (None, None) => {
+            let mut given = adopted::adopt(&listen_env)?;
+            remains = given
+                .as_mut()
+                .map_or_else(|_| Remains::default(), Remains::take_out_of);
+            Listeners::gather(&settings, given, &mut released)
+        }
     };
+    let listeners = gathered.inspect_err(|_| let_go(&environment, &released))?;
+    let mut found = None;
+    if survives(&settings, &environment) {
+        let from_crash = remains.open(&settings);
+        if let Some(heritage) = &from_crash.heritage {
+            // At once: a worker may be waiting in accept(2) where it expects to be turned away.
+            listeners.restore_flags(&heritage.state.held.listeners);
+        }
+        found = Some(from_crash);
+    } else {
+        released.extend(remains.keepsakes().iter().map(Keepsake::name));
+    }
     // They are sockets by now, and there may be thousands.
     settings.ports = Vec::new();
     if settings.expand {
@@ -152,11 +179,14 @@ pub(super) fn supervise(
         original,
         signal_fd,
         listeners,
+        released,
         log,
         is_daemon: herald.is_some(),
         own_program,
         reaps_strangers,
-        heritage: heritage.as_mut(),
+        heritage: heritage
+            .as_mut()
+            .or_else(|| found.as_mut()?.heritage.as_mut()),
     };
     let written = pid_file.as_ref().map_or(Ok(()), PidFile::write);
     let built = written
@@ -171,10 +201,20 @@ pub(super) fn supervise(
     parts.herald = herald;
     parts.pid_file = pid_file;
     let mut supervisor = Supervisor::new(parts);
-    let resumed = match heritage {
-        Some(heritage) => supervisor.resume(heritage),
-        None => Ok(()),
-    };
+    let mut found = found;
+    let mut resumed = Ok(());
+    if let Some(mut heritage) = heritage {
+        if let Some(found) = &mut found {
+            let memory = heritage.luggage.take(&ledger_label());
+            let opened = memory.ok().and_then(|memory| Ledger::open(memory).ok());
+            found.ledger = opened.map(|(ledger, _)| ledger);
+            found.is_ours = true;
+        }
+        resumed = supervisor.resume(heritage);
+    }
+    if let Some(found) = found {
+        resumed = resumed.and_then(|()| supervisor.survive(found));
+    }
     let outcome = resumed.and_then(|()| supervisor.run());
     if let Err(broken) = &outcome {
         log::error!("{}: {}", broken.stage, Reason(&broken.error));
@@ -246,6 +286,34 @@ fn see_off(report: Option<Report>) -> ! {
         log::error!("{}", report.reason);
     }
     daemon::leave(report.code)
+}
+
+/// Whether workers are to outlive a crash of ours, and can.
+fn survives(settings: &Settings, environment: &Environment) -> bool {
+    if !settings.crash_adoption {
+        return false;
+    }
+    let can =
+        !settings.no_fd_store && Vault::from_environment(environment.text("FDSTORE")).is_some();
+    if !can {
+        log::warn!(
+            "--crash-adoption needs an fd store: FileDescriptorStoreMax= in the unit, and before \
+             systemd 254 Environment=FDSTORE= as well"
+        );
+    }
+    can
+}
+
+/// We end before the loop begins: systemd need not keep these any longer.
+fn let_go(environment: &Environment, released: &[Name]) {
+    let Ok(mut manager) = Manager::from_environment(environment.get("NOTIFY_SOCKET")) else {
+        return;
+    };
+    for name in released {
+        manager.release(name.clone());
+    }
+    // What systemd has no room for now it is told the next time.
+    drop(manager.flush());
 }
 
 /// What is known of this worker and these sockets.

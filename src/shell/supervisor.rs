@@ -21,8 +21,10 @@ use super::settings::Settings;
 use super::spawn::Spawner;
 use super::status_file::StatusFile;
 use super::surroundings::Surroundings;
+use super::survival::Survival;
 use super::token::Token;
 use super::trial::Trial;
+use super::vault::Vault;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
@@ -45,6 +47,9 @@ pub struct Supervisor {
     pub(super) spawner: Spawner,
     pub(super) listeners: Listeners,
     pub(super) manager: Manager,
+    pub(super) vault: Option<Vault>,
+    /// Set where a successor could take over after a crash.
+    pub(super) survival: Option<Survival>,
     pub(super) watchdog: Option<Watchdog>,
     pub(super) control: Option<Control>,
     pub(super) runtime: Option<Runtime>,
@@ -102,6 +107,8 @@ pub struct Parts {
     pub listeners: Listeners,
     /// systemd.
     pub manager: Manager,
+    /// What it keeps for us.
+    pub vault: Option<Vault>,
     /// systemd's watchdog.
     pub watchdog: Option<Watchdog>,
     /// Where clients ask.
@@ -158,6 +165,8 @@ impl Supervisor {
             spawner: parts.spawner,
             listeners: parts.listeners,
             manager: parts.manager,
+            vault: parts.vault,
+            survival: None,
             watchdog: parts.watchdog,
             control: parts.control,
             runtime: parts.runtime,
@@ -188,6 +197,7 @@ impl Supervisor {
     /// Removes our files, in the order in which a successor needs their names; what is left to be
     /// closed is the log.
     pub fn clean_up(&mut self) -> Option<LogCommand> {
+        self.empty_vault();
         for (path, error) in self.listeners.remove_files() {
             log::warn!(
                 "cannot remove the socket {}: {}",
@@ -202,6 +212,26 @@ impl Supervisor {
             }
         }
         self.log_command.take()
+    }
+
+    /// What systemd keeps for a restart of the service is what our next life can use: sockets, if
+    /// those of paths keep their files.
+    fn empty_vault(&mut self) {
+        self.end_survival();
+        let Some(vault) = &mut self.vault else { return };
+        let systemds = self
+            .runtime
+            .as_ref()
+            .filter(|runtime| runtime.is_systemds());
+        let below: Vec<_> = systemds
+            .map(|runtime| runtime.directory().to_owned())
+            .into_iter()
+            .collect();
+        for name in self.listeners.leave_files(&below) {
+            vault.release(&mut self.manager, &name);
+        }
+        // What does not get through is found useless in our next life.
+        drop(self.manager.flush());
     }
 
     /// The loop cannot go on: the workers are told to leave, as nobody leads them any more.
@@ -252,6 +282,7 @@ impl Supervisor {
                 self.hear(token)?;
             }
             self.mind_the_door()?;
+            self.mind_strays();
             self.queue.push_back(Event::Tick);
         }
     }
@@ -263,7 +294,15 @@ impl Supervisor {
         let watchdog = self.watchdog.as_ref().map(Watchdog::due);
         let log_command = self.log_command.as_ref().and_then(LogCommand::due);
         let door = self.control.as_ref().and_then(Control::due);
-        let due = [machine, watchdog, log_command, door, self.manager_due];
+        let strays = self.survival.as_ref().and_then(Survival::due);
+        let due = [
+            machine,
+            watchdog,
+            log_command,
+            door,
+            self.manager_due,
+            strays,
+        ];
         let due = due.into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))
     }
@@ -289,11 +328,17 @@ impl Supervisor {
                     _ => clock::now(),
                 };
                 let actions = self.machine.step(event, Now::at(now));
+                self.write_ahead(&actions)?;
                 for action in actions {
                     self.perform(action)?;
                 }
+                self.strike_off()?;
                 self.update_status_file();
             }
+            self.write_down()?;
+            self.workers
+                .discard_mail()
+                .map_err(broken("reading a notify socket"))?;
             self.tell_parent();
             self.answer_waits()?;
             self.flush_manager()?;

@@ -106,6 +106,14 @@ impl Supervisor {
     /// did not come along.
     pub(super) fn resume(&mut self, heritage: Heritage) -> Result<(), Broken> {
         self.started = heritage.started();
+        let from = heritage.state.writer.clone();
+        self.inherit(heritage)?;
+        self.queue.push_back(Event::Replaced { from });
+        Ok(())
+    }
+
+    /// The same without saying by which way it came to us.
+    pub(super) fn inherit(&mut self, heritage: Heritage) -> Result<(), Broken> {
         let Heritage { state, mut luggage } = heritage;
         let held = &state.held;
         if let Ok(level) = held.log_level.parse() {
@@ -156,9 +164,7 @@ impl Supervisor {
                 self.surroundings.variables = reading.variables;
             }
         }
-        let from = state.writer.clone();
         self.miss_what_is_missing();
-        self.queue.push_back(Event::Replaced { from });
         Ok(())
     }
 
@@ -206,7 +212,8 @@ impl Supervisor {
                 self.queue.push_back(Event::Exited { generation, exit });
             }
         }
-        if let Some(generation) = self.machine.open_fork() {
+        let unseen = self.machine.open_fork();
+        if let Some(generation) = unseen.filter(|unseen| !self.workers.contains(*unseen)) {
             self.queue.push_back(Event::NotStarted {
                 generation,
                 text: "the supervisor was replaced before it was started".to_owned(),

@@ -128,6 +128,7 @@ fn class(note: &Note) -> (Level, &'static str, Option<Name>) {
         Note::Left { worker, .. } => (Level::Info, "left", Some(*worker)),
         Note::GivingUp(_) => (Level::Error, "gave-up", None),
         Note::Exiting => (Level::Info, "exiting", None),
+        Note::Recovered { serving, .. } => (Level::Warn, "recovered", *serving),
         Note::UpgradeAsked => (Level::Info, "upgrade-asked", None),
         Note::Upgraded { .. } => (Level::Info, "upgraded", None),
         Note::UpgradeRefused { .. } => (Level::Error, "upgrade-refused", None),

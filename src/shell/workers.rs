@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::fd_store::Wish;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Reading};
 use super::token::Token;
 use crate::core::{Event, Exit, Word, worth_a_line};
 use crate::os::child::{Child, Outcome, Stage, read_outcome};
@@ -23,6 +23,8 @@ const LAST_ROUNDS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Workers {
     table: BTreeMap<Generation, Worker>,
+    /// Whether mail is left where it is until what it says was written down.
+    leaves_mail: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Worker {
     mailbox: Option<Mailbox>,
     /// How often its mail was thrown away.
     refused: u32,
+    /// Whether its next message was read.
+    read: bool,
 }
 
 /// What is known of the way from fork to exec.
@@ -82,6 +86,7 @@ impl Workers {
             start: Start::Open(outcome),
             mailbox,
             refused: 0,
+            read: false,
         };
         let waited_for = worker.wait_for(generation, epoll);
         if let Err(error) = waited_for {
@@ -178,6 +183,14 @@ impl Workers {
     /// # Errors
     /// As recvmsg(2).
     pub fn read_mail(&mut self, generation: Generation) -> io::Result<News> {
+        if self.leaves_mail {
+            self.read_mail_by(generation, Reading::Leaving)
+        } else {
+            self.read_mail_by(generation, Reading::Taking)
+        }
+    }
+
+    fn read_mail_by(&mut self, generation: Generation, reading: Reading) -> io::Result<News> {
         let mut news = News::default();
         let Some(worker) = self.table.get_mut(&generation) else {
             return Ok(news);
@@ -185,7 +198,8 @@ impl Workers {
         let Some(mailbox) = &worker.mailbox else {
             return Ok(news);
         };
-        let mail = mailbox.collect(worker.pid)?;
+        let mail = mailbox.collect(worker.pid, reading)?;
+        worker.read = reading == Reading::Leaving;
         // A flood of nonsense must not become a flood of lines.
         news.refused = mail.refused.filter(|_| {
             worker.refused = worker.refused.saturating_add(1);
@@ -200,13 +214,33 @@ impl Workers {
         Ok(news)
     }
 
+    /// From now on a message is there until [`discard_mail`](Self::discard_mail).
+    pub fn leave_mail(&mut self) {
+        self.leaves_mail = true;
+    }
+
+    /// What was read has been written down.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn discard_mail(&mut self) -> io::Result<()> {
+        for worker in self.table.values_mut() {
+            if std::mem::take(&mut worker.read) {
+                worker.mailbox.as_ref().map_or(Ok(()), Mailbox::discard)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that is left to read: what the dead gave us to keep is worth keeping. Its
     /// children may go on writing, so there is a bound.
     fn read_last_mail(&mut self, generation: Generation) -> News {
         let mut all = News::default();
         for _ in 0..LAST_ROUNDS {
             // What cannot be read is lost; that somebody ended is not.
-            let news = self.read_mail(generation).unwrap_or_default();
+            let news = self
+                .read_mail_by(generation, Reading::Taking)
+                .unwrap_or_default();
             if news.events.is_empty() && news.wishes.is_empty() && news.refused.is_none() {
                 break;
             }

@@ -28,6 +28,8 @@ complete -c sd-starter -l enable-auto-restart -d 'Reload by itself, every --auto
 complete -c sd-starter -l expand -d 'Fill in {fd:SOCKET}, {port:SOCKET} and {addr:SOCKET} in the program\'s arguments and in its environment'
 complete -c sd-starter -l einhorn -d 'Tell workers of their sockets as einhorn does, too: EINHORN_FD_COUNT, EINHORN_FD_0...'
 complete -c sd-starter -l no-cgroup -d 'No cgroup of its own for each generation, even where systemd allows it (Delegate=yes)'
+complete -c sd-starter -l no-fd-store -d 'Do not have systemd keep our sockets (FileDescriptorStoreMax=)'
+complete -c sd-starter -l crash-adoption -d 'After a crash of ours, take the running workers back [env: SD_STARTER_CRASH_ADOPTION]'
 complete -c sd-starter -l daemonize -d 'Run in the background; needs --log-file'
 complete -c sd-starter -l restart -d 'Have the running supervisor reload, and wait until it has'
 complete -c sd-starter -l stop -d 'Have the running supervisor stop, and wait until it has'

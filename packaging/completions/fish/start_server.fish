@@ -28,6 +28,8 @@ complete -c start_server -l enable-auto-restart -d 'Reload by itself, every --au
 complete -c start_server -l expand -d 'Fill in {fd:SOCKET}, {port:SOCKET} and {addr:SOCKET} in the program\'s arguments and in its environment'
 complete -c start_server -l einhorn -d 'Tell workers of their sockets as einhorn does, too: EINHORN_FD_COUNT, EINHORN_FD_0...'
 complete -c start_server -l no-cgroup -d 'No cgroup of its own for each generation, even where systemd allows it (Delegate=yes)'
+complete -c start_server -l no-fd-store -d 'Do not have systemd keep our sockets (FileDescriptorStoreMax=)'
+complete -c start_server -l crash-adoption -d 'After a crash of ours, take the running workers back [env: SD_STARTER_CRASH_ADOPTION]'
 complete -c start_server -l daemonize -d 'Run in the background; needs --log-file'
 complete -c start_server -l restart -d 'Have the running supervisor reload, and wait until it has'
 complete -c start_server -l stop -d 'Have the running supervisor stop, and wait until it has'

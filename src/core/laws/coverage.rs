@@ -96,7 +96,8 @@ fn check_told(machine: &Machine, event: Event, about: Option<About>, now: Now) {
     let mut copy = machine.clone();
     let case = format!("{event:?} in {:?}", State::of(machine));
     let was_over = machine.is_finished();
-    let was_stopping = machine.snapshot().stopping;
+    // A crash ends what was asked for: whoever starts us again wants it to run.
+    let was_stopping = machine.snapshot().stopping && !matches!(event, Event::Recovered);
     let actions = copy.step(event, now);
     if about == Some(About::Stranger) {
         // A stranger's news are no news.

@@ -26,7 +26,7 @@ kinds!(EventKind:
     Ready FoundReady Status Extend Broken Alive Period Hung
     ReloadByControlProcess ReloadByClient ReloadByHangup ReloadByTimer
     Terminate Interrupt Gone Retuned Tick
-    Upgrade CanTakeOver CannotTakeOver Replaced NotReplaced);
+    Upgrade CanTakeOver CannotTakeOver Replaced NotReplaced Recovered);
 
 /// Where the machine is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -198,6 +198,7 @@ impl EventKind {
             Event::Checked { answer: Ok(_) } => (Self::CanTakeOver, None),
             Event::Checked { answer: Err(_) } => (Self::CannotTakeOver, None),
             Event::Replaced { .. } => (Self::Replaced, None),
+            Event::Recovered => (Self::Recovered, None),
             Event::NotReplaced { .. } => (Self::NotReplaced, None),
         }
     }
@@ -269,6 +270,7 @@ impl EventKind {
                 let from = "1".into();
                 (Event::Replaced { from }, false)
             }
+            Self::Recovered => (Event::Recovered, false),
             Self::NotReplaced => {
                 let reason = "executing".into();
                 (Event::NotReplaced { reason }, false)

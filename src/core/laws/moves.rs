@@ -83,6 +83,10 @@ pub(super) enum Move {
     },
     /// The supervisor is replaced, as by a crash: saved and restored.
     Resume,
+    /// The supervisor is killed and its successor takes over; some workers end meanwhile.
+    Crash {
+        dead: u8,
+    },
     Upgrade {
         waits: bool,
     },
@@ -122,6 +126,7 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
         10 => (origin, any::<bool>(), prop::option::weighted(0.2, 0..6u64))
             .prop_map(|(origin, waits, only_if)| Move::Reload { origin, waits, only_if }),
         3 => Just(Move::Resume),
+        3 => prop_oneof![Just(0), any::<u8>()].prop_map(|dead| Move::Crash { dead }),
         2 => any::<bool>().prop_map(|waits| Move::Upgrade { waits }),
         3 => any::<bool>().prop_map(|works| Move::Checked { works }),
         3 => prop::bool::weighted(0.7).prop_map(|works| Move::Replace { works }),

@@ -317,6 +317,7 @@ impl World {
                     self.feed(Event::NotReplaced { reason });
                 }
             }
+            Move::Crash { dead } => self.crash(dead),
             Move::Resume => self.resume(),
             Move::Upgrade { waits } => {
                 let requester = waits.then_some(Requester(self.requests));
@@ -355,6 +356,35 @@ impl World {
         );
         assert_eq!(waits.len(), self.waiting.len() + self.upgraders.len());
         assert_eq!(self.machine.open_fork().as_ref(), self.open_forks.first());
+    }
+
+    /// Each bit of `dead` is a worker, newest first, that ends before the successor looks.
+    fn crash(&mut self, dead: u8) {
+        self.resume();
+        for generation in std::mem::take(&mut self.open_forks) {
+            self.bury(generation);
+        }
+        self.probe = None;
+        self.cut_probes.clear();
+        self.check = None;
+        // Connections end with the process, and to systemd this is a new start.
+        self.waiting.clear();
+        self.upgraders.clear();
+        self.heard = Heard::default();
+        (self.stop_asked, self.leaves) = (false, false);
+        (self.stop_signal, self.kill_at) = (None, None);
+        self.feed(Event::Recovered);
+        assert_eq!(
+            self.heard.active,
+            self.machine.serving_generation().is_some(),
+            "READY=1 is due when somebody serves"
+        );
+        let alive: Vec<_> = self.alive.keys().rev().copied().collect();
+        for (index, generation) in alive.into_iter().enumerate() {
+            if index < 8 && dead & (1 << index) != 0 && self.alive.contains_key(&generation) {
+                self.exit(generation, Exit::Unknown);
+            }
+        }
     }
 
     fn end_check(&mut self, works: bool) {

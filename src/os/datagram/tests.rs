@@ -143,7 +143,26 @@ fn an_abstract_address_works() {
     bind(&socket, &address).unwrap();
     let target = Target::parse(OsStr::new(&format!("@{name}"))).unwrap();
     assert_eq!(send(&target, b"x", &[]).unwrap(), Sent::Done);
-    assert_eq!(receive(socket.as_fd(), &mut [0; 8]).unwrap().len, 1);
+    assert_eq!(receive(socket.as_fd(), &mut [0; 8], 0).unwrap().len, 1);
+}
+
+#[test]
+fn what_is_peeked_at_stays_until_it_is_discarded() {
+    let ends = ends();
+    let file = std::fs::File::open("/dev/null").unwrap();
+    send(&ends.target, b"one", &[file.as_fd()]).unwrap();
+    send(&ends.target, b"two", &[]).unwrap();
+    let mut buffer = [0; 8];
+    for _ in 0..2 {
+        let seen = ends.receiver.peek(&mut buffer).unwrap().unwrap();
+        assert_eq!((&buffer[..seen.len], seen.fds.len()), (&b"one"[..], 1));
+        assert!(seen.credentials.is_some() && !seen.control_truncated);
+    }
+    ends.receiver.discard().unwrap();
+    let next = ends.receiver.receive(&mut buffer).unwrap().unwrap();
+    assert_eq!(&buffer[..next.len], b"two");
+    ends.receiver.discard().unwrap();
+    assert!(ends.receiver.peek(&mut buffer).unwrap().is_none());
 }
 
 #[test]

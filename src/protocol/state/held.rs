@@ -62,6 +62,21 @@ pub struct Held {
     pub log_command: Option<LogCommand>,
     /// The pipe to the parent of a daemon that is just starting.
     pub herald: Option<Label>,
+    /// Signals that were about to be sent, and perhaps were.
+    #[serde(default)]
+    pub owed: Vec<Owed>,
+}
+
+/// A signal that was about to be sent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owed {
+    /// To which generation.
+    pub generation: u64,
+    /// Its number.
+    pub signal: i32,
+    /// Whether everybody in the generation's cgroup is to be killed.
+    pub tree: bool,
 }
 
 /// Signal state to give back to workers.

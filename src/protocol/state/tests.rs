@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::held::{
-    Bytes, Cgroup, Client, Control, File, Kept, Listener, LogCommand, Mailbox, Origin, PidFile,
-    Probe, Runtime, Signals, Start, StatusFile, Turn, Wait, Worker,
+    Bytes, Cgroup, Client, Control, File, Kept, Listener, LogCommand, Mailbox, Origin, Owed,
+    PidFile, Probe, Runtime, Signals, Start, StatusFile, Turn, Wait, Worker,
 };
 use super::machine::{Exit, Machine, Pace, Phase};
 use super::*;
@@ -120,6 +120,11 @@ fn state() -> State {
             due: Some(5),
         }),
         herald: Some(label("herald")),
+        owed: vec![Owed {
+            generation: 1,
+            signal: 15,
+            tree: true,
+        }],
     };
     State {
         writer: "0.1.0".to_owned(),

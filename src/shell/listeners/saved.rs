@@ -1,5 +1,6 @@
 //! Listeners, handed from one supervisor to the next by an exec in place.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,6 +10,7 @@ use super::{Listener, Listeners, Origin};
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::address::Address;
+use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::state::{Held, Label, held};
 use crate::shell::adopted;
@@ -44,7 +46,8 @@ impl Listeners {
             return None;
         };
         let path = std::path::absolute(Path::new(std::ffi::OsStr::from_bytes(bytes))).ok()?;
-        self.files.iter().find(|file| file.path() == path)
+        let mut files = self.files.iter().map(|file| &file.file);
+        files.find(|file| file.path() == path)
     }
 
     /// The listeners of our predecessor: the same sockets, under the same numbers and names. Also
@@ -55,13 +58,18 @@ impl Listeners {
         let mut lost = Vec::new();
         // Where each is now, because those that are lost leave no gap.
         let mut places = Vec::new();
+        let mut keys = BTreeMap::new();
         for saved in &held.listeners {
             let name = Name::new(&saved.name).unwrap_or_else(Name::unknown);
             let taken = luggage.take(&saved.fd);
             let taken = taken.and_then(|fd| restored(fd, saved, name));
             match taken {
-                Ok(listener) => {
-                    listeners.files.extend(saved.file.as_ref().map(socket_file));
+                Ok(mut listener) => {
+                    let file = saved.file.as_ref().map(socket_file);
+                    listener.kept_as = keepsake_of(&listener, file.as_ref(), &mut keys);
+                    if let Some(file) = file {
+                        listeners.own_file(file, listener.kept_as.clone(), true);
+                    }
                     places.push(Some(listeners.all.len()));
                     listeners.all.push(listener);
                 }
@@ -77,6 +85,27 @@ impl Listeners {
         listeners.run = held.run.iter().filter_map(now).collect();
         (listeners, lost)
     }
+}
+
+/// The name under which systemd's fd store has, or gets, a socket that we bound.
+fn keepsake_of(
+    listener: &Listener,
+    file: Option<&SocketFile>,
+    keys: &mut BTreeMap<String, u32>,
+) -> Option<Name> {
+    let key = match listener.origin {
+        Origin::Adopted => return None,
+        Origin::Bound | Origin::Stored => listener.key.clone().unwrap_or_default(),
+    };
+    let keepsake = if let Some(file) = file {
+        let (device, inode) = file.identity();
+        Keepsake::path(&file.path().to_string_lossy(), device, inode)
+    } else {
+        let nth = keys.entry(key.clone()).or_default();
+        *nth += 1;
+        Keepsake::port(&key, *nth - 1)
+    };
+    Some(keepsake.name())
 }
 
 /// A socket that is the one that was saved, and no other.
@@ -98,5 +127,6 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         kind: facts.kind,
         target: saved.target,
         pin: saved.pin,
+        kept_as: None,
     })
 }

@@ -114,6 +114,14 @@ pub(super) fn line(note: &Note) -> Line {
         Note::Left { worker, exit } => format!("{} has left: {exit}", full(*worker)),
         Note::GivingUp(failure) => format!("giving up, nothing ever served: {failure}"),
         Note::Exiting => "exiting".to_owned(),
+        Note::Recovered { serving, others } => {
+            let serving = serving.map_or("nobody".to_owned(), full);
+            let others = match others.as_slice() {
+                [] => String::new(),
+                others => format!(", besides {}", list(others)),
+            };
+            format!("taken over from a supervisor that crashed: serving {serving}{others}")
+        }
         Note::UpgradeAsked => "upgrade asked for: trying the program that is on disk".to_owned(),
         Note::Upgraded { from, to } => {
             format!("upgraded in place: version {to} has taken over from {from}")

@@ -96,6 +96,7 @@ pub(super) fn lines(note: &Note) -> Vec<Line> {
         | Note::AttemptFailed { pid: None, .. }
         | Note::Overstayed { .. }
         | Note::GivingUp(_)
+        | Note::Recovered { .. }
         | Note::UpgradeAsked
         | Note::Upgraded { .. }
         | Note::UpgradeRefused { .. } => vec![ours::line(note).text],

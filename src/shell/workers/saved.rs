@@ -94,6 +94,7 @@ impl Workers {
             start,
             mailbox,
             refused: saved.refused,
+            read: false,
         };
         self.table.insert(generation, worker);
         Ok(())

@@ -1,0 +1,255 @@
+//! The sockets that we bound in an earlier life and that systemd's fd store has kept.
+//!
+//! Each is used if the command line wants it, and else given up. One that cannot be reached any
+//! more (its file is gone, or another one stands there) is of no use to anybody.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::super::adopted::{self, Inherited};
+use super::{Listener, Origin, claim, listener};
+use crate::os::socket;
+use crate::os::socket_file::SocketFile;
+use crate::protocol::address::{Address, SocketKind};
+use crate::protocol::keepsake::Keepsake;
+use crate::protocol::listen_fds::Name;
+
+/// What came back and is not claimed yet.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    sockets: Vec<Listener>,
+    /// The names of what is of no use.
+    useless: Vec<Name>,
+}
+
+impl Stock {
+    /// Takes in what came under a name of ours. `seen` are the sockets that are there already: a
+    /// socket unit has passed them, or the store has them twice.
+    pub(super) fn take_in(&mut self, inherited: Inherited, seen: &mut BTreeSet<u64>) {
+        let Inherited { name, fd, .. } = inherited;
+        let facts = adopted::facts(fd.as_fd());
+        let is_listener = match Keepsake::parse(&name) {
+            Some(Keepsake::Port { .. } | Keepsake::Path { .. }) => true,
+            Some(Keepsake::State | Keepsake::Labelled(_)) | None => false,
+        };
+        match facts {
+            Ok(facts) if is_listener && facts.cookie.is_some_and(|cookie| seen.insert(cookie)) => {
+                let mut socket = listener(None, Name::unknown(), fd, Origin::Stored, facts);
+                socket.kept_as = Some(name);
+                self.sockets.push(socket);
+            }
+            Ok(_) | Err(_) => self.useless.push(name),
+        }
+    }
+
+    /// The socket of a `--port`: by its address, or for port 0 by its name.
+    pub(super) fn port(
+        &mut self,
+        address: SocketAddr,
+        udp: bool,
+        keepsake: &Keepsake,
+    ) -> Option<Listener> {
+        let named = keepsake.name();
+        let is_named = |socket: &Listener| socket.kept_as.as_ref() == Some(&named);
+        let index = match address.port() {
+            0 => self.sockets.iter().position(is_named),
+            _ => claim::port(&self.sockets, &self.nobodys(), address, udp),
+        };
+        Some(self.sockets.remove(index?))
+    }
+
+    /// The socket of a `--path`, with its file, if clients still reach it there.
+    pub(super) fn path(&mut self, path: &Path) -> Option<(Listener, SocketFile)> {
+        let index = claim::path(&self.sockets, &self.nobodys(), path)?;
+        let keepsake = self.sockets[index]
+            .kept_as
+            .as_ref()
+            .and_then(Keepsake::parse);
+        let Some(Keepsake::Path { device, inode, .. }) = keepsake else {
+            return None;
+        };
+        let file = SocketFile::still_at(path, device, inode)?;
+        Some((self.sockets.remove(index), file))
+    }
+
+    /// What is claimed is taken out, so the rest is not.
+    fn nobodys(&self) -> Vec<bool> {
+        vec![false; self.sockets.len()]
+    }
+
+    /// Closes what nobody has claimed, so that its address is free although systemd still has a
+    /// copy, and answers the names to be given up.
+    pub(super) fn give_up(self) -> Vec<Name> {
+        let mut names = self.useless;
+        for socket in self.sockets {
+            if matches!(
+                socket.address,
+                Address::Inet4 { .. } | Address::Inet6 { .. }
+            ) && socket.kind == SocketKind::Stream
+            {
+                // One that does not listen is as good.
+                let _ = socket::stop_listening(socket.fd.as_fd());
+            }
+            if let Some(name) = socket.kept_as {
+                remove_file(&name, &socket.address);
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// Removes the file of a socket that is not wanted any more, if it is still there.
+fn remove_file(name: &Name, address: &Address) {
+    use std::os::unix::ffi::OsStrExt;
+    let (Some(Keepsake::Path { device, inode, .. }), Address::UnixPath(path)) =
+        (Keepsake::parse(name), address)
+    else {
+        return;
+    };
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    if let Some(file) = SocketFile::still_at(path, device, inode) {
+        // It is stale either way, and the next who binds there replaces it.
+        let _ = file.remove_if_ours();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Listeners, Wanted};
+    use super::*;
+    use crate::os::scratch::Scratch;
+    use crate::protocol::port::{PortSpec, parse};
+    use std::net::TcpStream;
+    use std::os::unix::net::UnixStream;
+    use std::path::PathBuf;
+
+    fn assemble(given: Vec<Inherited>, ports: &[&str], paths: &[PathBuf]) -> Listeners {
+        let ports: Vec<PortSpec> = ports.iter().map(|text| parse(text).unwrap()).collect();
+        let wanted = Wanted {
+            ports: &ports,
+            paths,
+            path_mode: Some(0o600),
+            backlog: None,
+            keys: &[],
+            reserved: None,
+        };
+        Listeners::assemble(given, &wanted).unwrap()
+    }
+
+    /// What systemd gives back of these, in its order: the last one first.
+    fn given_back(listeners: &Listeners) -> Vec<Inherited> {
+        let kept = listeners.as_slice().iter().rev();
+        kept.map(|listener| Inherited {
+            number: 3,
+            name: listener.kept_as.clone().unwrap(),
+            fd: listener.fd.try_clone().unwrap(),
+        })
+        .collect()
+    }
+
+    fn addresses(listeners: &Listeners) -> Vec<String> {
+        let all = listeners.as_slice().iter();
+        all.map(|listener| listener.address.to_string()).collect()
+    }
+
+    fn ports_of(listeners: &Listeners) -> Vec<(String, i32)> {
+        let ports = listeners.ports().into_iter();
+        ports.map(|(key, fd)| (key.to_owned(), fd)).collect()
+    }
+
+    #[test]
+    fn the_same_command_line_gets_the_same_sockets_at_the_same_numbers() {
+        let dir = Scratch::new();
+        let (ports, paths) = (
+            ["127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:u0"],
+            [dir.path("s")],
+        );
+        let mut first = assemble(Vec::new(), &ports, &paths);
+        assert_eq!(first.to_keep().count(), 4);
+        first.entrust();
+        let kept = given_back(&first);
+        let (places, ports_before) = (addresses(&first), ports_of(&first));
+        drop(first);
+        let mut second = assemble(kept, &ports, &paths);
+        assert_eq!(addresses(&second), places);
+        assert_eq!(ports_of(&second), ports_before);
+        assert!(second.released.is_empty() && second.to_keep().count() == 0);
+        let origins = second.as_slice().iter().map(|listener| listener.origin);
+        assert!(origins.into_iter().all(|origin| origin == Origin::Stored));
+        TcpStream::connect(&places[0]).unwrap();
+        UnixStream::connect(&paths[0]).unwrap();
+        // A clean end: the file goes, and with it the use of the stored socket.
+        assert_eq!(second.leave_files(&[]).len(), 1);
+        assert!(second.remove_files().is_empty() && !paths[0].exists());
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_given_up_and_its_place_is_free() {
+        let dir = Scratch::new();
+        let paths = [dir.path("s")];
+        let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &paths);
+        first.entrust();
+        // systemd's copies, which are still open when we want the address again.
+        let (_copies, kept) = (given_back(&first), given_back(&first));
+        let port = addresses(&first)[0].clone();
+        drop(first);
+        assert!(paths[0].exists());
+        let second = assemble(kept, &[], &[]);
+        assert_eq!(second.released.len(), 2);
+        assert!(second.as_slice().is_empty() && !paths[0].exists());
+        assert!(TcpStream::connect(&port).is_err());
+        let third = assemble(Vec::new(), &[&port], &[]);
+        assert_eq!(addresses(&third), [port]);
+    }
+
+    #[test]
+    fn a_socket_whose_file_is_gone_is_bound_anew() {
+        let dir = Scratch::new();
+        let paths = [dir.path("s")];
+        let mut first = assemble(Vec::new(), &[], &paths);
+        first.entrust();
+        let kept = given_back(&first);
+        drop(first);
+        std::fs::remove_file(&paths[0]).unwrap();
+        let second = assemble(kept, &[], &paths);
+        assert_eq!((second.released.len(), second.to_keep().count()), (1, 1));
+        UnixStream::connect(&paths[0]).unwrap();
+        drop(second);
+        assert!(!paths[0].exists(), "nobody keeps that one");
+    }
+
+    #[test]
+    fn the_end_leaves_files_where_systemd_clears_up() {
+        let (ours, systemds) = (Scratch::new(), Scratch::new());
+        let paths = [ours.path("s"), systemds.path("s")];
+        let mut listeners = assemble(Vec::new(), &[], &paths);
+        listeners.entrust();
+        let below = [systemds.as_ref().to_owned()];
+        assert_eq!(listeners.leave_files(&below).len(), 1);
+        assert!(listeners.remove_files().is_empty());
+        assert!(!paths[0].exists() && paths[1].exists());
+    }
+
+    #[test]
+    fn a_copy_of_what_a_socket_unit_passes_is_given_up_and_so_is_what_we_do_not_know() {
+        let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &[]);
+        first.entrust();
+        let mut given = given_back(&first);
+        let port = addresses(&first)[0].clone();
+        let copy = |text: &str| Inherited {
+            number: 3,
+            name: Name::new(text).unwrap(),
+            fd: first.as_slice()[0].fd.try_clone().unwrap(),
+        };
+        given.extend([copy("http"), copy("sd-starter.from.the.future")]);
+        let second = assemble(given, &[&port], &[]);
+        assert_eq!(second.as_slice().len(), 1);
+        assert_eq!(second.as_slice()[0].origin, Origin::Adopted);
+        assert_eq!(second.released.len(), 2);
+        assert!(second.warnings().is_empty(), "{:?}", second.warnings());
+        TcpStream::connect(&port).unwrap();
+    }
+}
