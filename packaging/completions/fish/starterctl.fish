@@ -67,6 +67,7 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand list" -s h -l help
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l listen -d 'Where to listen [may be repeated]' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l install -d 'Write the units to this directory instead of printing them' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l systemd -d 'The version of systemd that the units are for [default: the installed one]' -r
+complete -c starterctl -n "__fish_starterctl_using_subcommand units" -l user -d 'For the manager of a user\'s own services, who has no sandbox to offer'
 complete -c starterctl -n "__fish_starterctl_using_subcommand units" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "reload" -d 'Replace the serving generation by a new one, and wait for the verdict'
 complete -c starterctl -n "__fish_starterctl_using_subcommand help; and not __fish_seen_subcommand_from reload upgrade status stop wait list units help" -f -a "upgrade" -d 'Put the sd-starter that is now on disk in the place of the one that runs'
