@@ -32,7 +32,7 @@ fn write(machine: &Machine, path: &str, text: &str, mode: u32) {
 
 #[test]
 fn the_pair_and_the_templates_serve_a_user_who_lingers() {
-    let Some(machine) = Machine::with_extras() else {
+    let Some(machine) = Machine::with_users() else {
         return;
     };
     well(machine.dpkg("--install", packages().ours(Kind::Deb, VERSION)));
