@@ -43,7 +43,8 @@ fn the_pair_and_the_templates_serve_a_user_who_lingers() {
     wait::until("the user's manager", SOON, || {
         let words = command("systemctl --user is-system-running");
         let words: Vec<_> = words.iter().map(String::as_str).collect();
-        machine.rig.run(&words).stdout.trim() == "running"
+        machine.rig.run(&words).stdout.trim() != "offline"
+            && machine.rig.path(format!("/run/user/{UID}/bus")).exists()
     });
 
     // One file, one command.
