@@ -58,6 +58,7 @@ pub mod signals;
 pub mod socket;
 #[cfg(feature = "supervisor")]
 pub mod socket_file;
+#[cfg(feature = "supervisor")]
 pub mod succession;
 
 #[cfg(feature = "supervisor")]
