@@ -139,7 +139,12 @@ mod tests {
             (
                 r#"{"error":"org.varlink.service.MethodNotFound"}"#,
                 Code::Failed,
-                "the supervisor refuses: org.varlink.service.MethodNotFound",
+                "it is too old to do that: it has to be restarted",
+            ),
+            (
+                r#"{"error":"org.varlink.service.MethodNotImplemented"}"#,
+                Code::Failed,
+                "the supervisor refuses: org.varlink.service.MethodNotImplemented",
             ),
         ];
         for (reply, code, line) in cases {
