@@ -71,7 +71,7 @@ fn deb(suite: &str) {
 
 #[test]
 fn an_upgrade_by_rpm_is_a_swap() {
-    let Some(machine) = Machine::with_extras() else {
+    let Some(machine) = Machine::with_rpm() else {
         return;
     };
     well(machine.rpm("--install", packages().systemd_rpm()));

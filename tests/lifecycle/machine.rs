@@ -29,9 +29,14 @@ impl Machine {
         Self::boot(suite, &[])
     }
 
-    /// One with rpm and user managers besides.
-    pub(crate) fn with_extras() -> Option<Self> {
+    /// One with rpm besides.
+    pub(crate) fn with_rpm() -> Option<Self> {
         Self::boot("trixie", &EXTRAS)
+    }
+
+    /// One with managers of users besides.
+    pub(crate) fn with_users() -> Option<Self> {
+        Self::boot("bookworm", &EXTRAS)
     }
 
     fn boot(suite: &str, extras: &[&str]) -> Option<Self> {

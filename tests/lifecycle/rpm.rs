@@ -8,7 +8,7 @@ use crate::template::{PORT, SOCKET, UNIT, enable};
 
 #[test]
 fn the_package_is_installed_upgraded_and_erased() {
-    let Some(machine) = Machine::with_extras() else {
+    let Some(machine) = Machine::with_rpm() else {
         return;
     };
     well(machine.rpm("--install", packages().systemd_rpm()));
@@ -67,7 +67,7 @@ fn the_package_is_installed_upgraded_and_erased() {
 /// Perl's own start_server is another package's file.
 #[test]
 fn perls_start_server_keeps_its_place() {
-    let Some(machine) = Machine::with_extras() else {
+    let Some(machine) = Machine::with_rpm() else {
         return;
     };
     well(machine.rpm("--install", packages().systemd_rpm()));

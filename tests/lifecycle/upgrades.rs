@@ -27,7 +27,7 @@ fn dpkg_upgrades_a_running_supervisor_in_place() {
 
 #[test]
 fn rpm_upgrades_a_running_supervisor_in_place() {
-    let Some(machine) = Machine::with_extras() else {
+    let Some(machine) = Machine::with_rpm() else {
         return;
     };
     well(machine.rpm("--install", packages().systemd_rpm()));
