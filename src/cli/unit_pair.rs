@@ -13,9 +13,10 @@ const SERVICE_TEMPLATE: &str = include_str!("../../systemd/app.service");
 
 /// The service's directives that not every systemd knows, and since which version it does
 /// (systemd.exec(5), systemd.unit(5)). An older one would warn of each at every reload.
-const SINCE: [(&str, u32); 9] = [
+const SINCE: [(&str, u32); 10] = [
     ("StartLimitIntervalSec", 230),
     ("RemoveIPC", 232),
+    ("PrivateUsers", 232),
     ("KeyringMode", 235),
     ("PrivateMounts", 239),
     ("ProtectHostname", 242),

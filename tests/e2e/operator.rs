@@ -238,7 +238,7 @@ fn units_that_we_make_are_right() {
         "systemd-analyze",
         "security",
         "--offline=true",
-        "--threshold=15",
+        "--threshold=13",
         &units[1],
     ]);
 }

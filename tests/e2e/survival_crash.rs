@@ -87,8 +87,11 @@ fn is(generation: u64, state: &str) -> (u64, String) {
 #[track_caller]
 pub(crate) fn assert_nothing_left(app: &App) {
     wait::for_value("the processes of the service", SOON, 0, || app.processes());
-    let left = app.rig.run(&["pgrep", "--list-full", "hello|sd-starter"]);
-    assert_eq!(left.stdout, "");
+    // Pid 1 takes its time with the zombies of those whose parent has died.
+    wait::for_value("who is left", SOON, String::new(), || {
+        let left = app.rig.run(&["pgrep", "--list-full", "hello|sd-starter"]);
+        left.stdout
+    });
     assert_eq!(app.property("NFileDescriptorStore"), "0");
     let runtime: PathBuf = app.rig.path("/run/sd-starter/app");
     wait::until("systemd to clear up", SOON, || !runtime.exists());

@@ -151,8 +151,8 @@ fn kill_9_at_every_step_of_a_swap() {
         new_per_second: 50,
         ..PLAN
     };
-    // A boot that is long enough to be seen.
-    app.deploy("--ready --text v1 --boot-ms 150");
+    // A boot that is long enough to be seen, though each system call before it is stopped at.
+    app.deploy("--ready --text v1 --boot-ms 600");
     let load = Load::start(&app.target(), plan);
     load.wait_for_answers(20, SOON);
     let (steps, _) = swap(&app, &load, "gate.dry", None);

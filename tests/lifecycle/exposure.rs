@@ -30,10 +30,9 @@ fn copy(unit: &str, drop_in: Option<&str>) -> Scratch {
 }
 
 #[test]
-fn every_service_that_we_ship_is_exposed_by_1_4_at_most() {
-    // 1.2 but for @setuid, which many a server needs and which gives it nothing.
+fn every_service_that_we_ship_is_exposed_by_1_3_at_most() {
     for unit in ["app.service", "sd-starter@.service"] {
-        is_at_most(&copy(unit, None).join(""), unit, 14);
+        is_at_most(&copy(unit, None).join(""), unit, 13);
     }
     let greeter = repository().join("tests/packaging/greeter");
     is_at_most(&greeter, "greeter.service", 13);
