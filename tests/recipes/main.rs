@@ -60,7 +60,7 @@ recipes! {
         ("/usr/share/perl5/Plack/Handler/Twiggy.pm", "twiggy")];
     haproxy: "haproxy", Traffic::Full, [("/usr/sbin/haproxy", "haproxy")];
     go: "go", Traffic::Full, [("/usr/bin/go", "golang-go")];
-    axum: "axum", Traffic::Full, [];
+    axum: "axum", Traffic::AlmostAll, [];
     php_fpm: "php-fpm", Traffic::Front, [("/usr/sbin/haproxy", "haproxy"), ("/etc/php", "php-fpm")];
     shell: "shell", Traffic::Full, [];
 }
