@@ -37,7 +37,8 @@ fn the_pair_and_the_templates_serve_a_user_who_lingers() {
     };
     well(machine.dpkg("--install", packages().ours(Kind::Deb, VERSION)));
     let entries = "echo anna:x:1000:1000::/home/anna:/bin/sh >>/etc/passwd; \
-                   echo anna:x:1000: >>/etc/group; install -d -o 1000 -g 1000 /home/anna";
+                   echo anna:x:1000: >>/etc/group; \
+                   echo 'anna:*:20000:0:99999:7:::' >>/etc/shadow; install -d -o 1000 -g 1000 /home/anna";
     machine.rig.ok(&["sh", "-c", entries]);
     machine.rig.ok(&["loginctl", "enable-linger", "anna"]);
     wait::until("the user's manager", SOON, || {
