@@ -3,7 +3,13 @@
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
-use crate::app::App;
+use crate::app::{App, SOON};
+use crate::support::failure::Class;
+use crate::support::load::{Load, Plan};
+use crate::support::record::{self, Promise};
+
+/// Swaps while nobody reads.
+const STUCK: u64 = 6;
 
 /// Fills the queue of journald's socket. One sender alone cannot (its send buffer is smaller).
 fn fill(app: &App) {
@@ -36,16 +42,20 @@ fn reloads_go_on_and_lost_lines_are_counted() {
     let Some(app) = App::started("--ready notify") else {
         return;
     };
+    let load = Load::start(&app.target(), Plan::default());
+    load.wait_for_answers(20, SOON);
     signal_journald(&app, "--signal=STOP");
     fill(&app);
     // Not `systemctl reload`: its control process would wait for journald itself, at its start.
-    for _ in 0..5 {
+    for _ in 1..STUCK {
         app.rig.ok(&["starterctl", "reload", "app"]);
     }
     app.deploy("--ready --text v2");
     app.rig.ok(&["starterctl", "reload", "app"]);
     app.wait_for_version("v2");
 
+    load.lap();
+    load.wait_for_answers(20, SOON);
     signal_journald(&app, "--signal=CONT");
     // It has taken everything that waited.
     app.rig.ok(&["journalctl", "--sync"]);
@@ -64,4 +74,13 @@ fn reloads_go_on_and_lost_lines_are_counted() {
         "and what follows is there: {rest:?}"
     );
     assert!(!journal.contains("generation 4 "), "that one was lost");
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "a stuck journald (it does not read its socket)",
+        STUCK,
+        "reloads good, nothing waits for it; afterwards one line says how many were lost",
+        Promise::NoneLost,
+        Class::ALL.iter().map(|class| report.failed(*class)).sum(),
+    );
 }

@@ -271,6 +271,46 @@ fn every_system_call_of_a_reload_may_fail_and_the_old_generation_serves_on() {
 }
 
 #[test]
+fn an_epoll_ctl_that_fails_does_not_end_the_supervisor() {
+    if !requirement::file("/usr/bin/strace", "strace") {
+        return;
+    }
+    let siege = Siege::start(&[]);
+    let count = calls_of_a_reload(&siege)["epoll_ctl"];
+    // At the least the client, the worker's pidfd, its mailbox.
+    assert!(count >= 3, "{count}");
+    for place in 1..=count {
+        // It looks whether the supervisor is there; what the answer is depends on the place.
+        let answer = reload_with(
+            &siege,
+            &format!("epoll_ctl:error=ENOSPC:when={place}"),
+            false,
+        );
+        println!("{place}: {answer:?}");
+        siege.reload().expect("a good build");
+    }
+    siege.ends_well();
+}
+
+#[test]
+fn a_recvmsg_that_fails_does_not_throw_away_a_ready() {
+    if !requirement::file("/usr/bin/strace", "strace") {
+        return;
+    }
+    let siege = Siege::start(&[]);
+    let count = calls_of_a_reload(&siege)["recvmsg"];
+    assert!(
+        count >= 2,
+        "the READY=1, and that there is no more: {count}"
+    );
+    for place in 1..=count {
+        let answer = reload_with(&siege, &format!("recvmsg:error=ENOMEM:when={place}"), false);
+        answer.unwrap_or_else(|why| panic!("place {place} of {count}: {why}"));
+    }
+    siege.ends_well();
+}
+
+#[test]
 fn a_supervisor_that_was_stopped_blames_nobody_for_its_own_absence() {
     // As after a stall of the machine: everything is due at once, and the worker's signs of life
     // wait in its mailbox.

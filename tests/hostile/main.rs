@@ -27,6 +27,7 @@ mod security;
 mod siege;
 mod soak;
 mod stuck;
+mod time;
 
 use std::time::Duration;
 
