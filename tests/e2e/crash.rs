@@ -12,7 +12,7 @@ fn a_killed_supervisor_comes_back_over_what_it_left_behind() {
     // the umask for that, as the README says.
     app.rig.drop_in(
         "app.service",
-        "[Service]\nRuntimeDirectoryPreserve=restart\nUMask=0022\nRestartSec=0.5\n",
+        "[Service]\nRuntimeDirectoryPreserve=restart\nUMask=0066\nRestartSec=0.5\n",
     );
     app.rig
         .ok(&["systemctl", "start", "app.socket", "app.service"]);

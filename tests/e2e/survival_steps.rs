@@ -213,13 +213,7 @@ fn kill_9_while_a_build_fails_again_and_again() {
     let load = Load::start(&app.target(), PLAN);
     load.wait_for_answers(20, SOON);
     app.deploy("--ready --text v2 --exit-at-start 3");
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=HUP",
-        "app",
-    ]);
+    app.signal("HUP");
     let count = times(4, 20);
     for kills in 1..=count {
         let pid = main_pid(&app);

@@ -23,7 +23,7 @@ fn start(options: &str) -> Option<App> {
     let app = App::new("")?;
     app.rig.drop_in(
         "app.service",
-        "[Unit]\nRequires=\nAfter=\n[Service]\nRuntimeDirectoryPreserve=restart\nRestartSec=0.3\n\
+        "[Unit]\nRequires=\nAfter=\n[Service]\nRuntimeDirectoryPreserve=restart\nUMask=0066\nRestartSec=0.3\n\
          StateDirectory=app\n",
     );
     // A dependency cannot be taken back by a drop-in.
@@ -65,13 +65,7 @@ fn all_from(origin: &str) -> Vec<(String, String)> {
 }
 
 fn kill(app: &App) {
-    app.rig.ok(&[
-        "systemctl",
-        "kill",
-        "--kill-whom=main",
-        "--signal=KILL",
-        "app",
-    ]);
+    app.signal("KILL");
 }
 
 /// Waits until that many lives were begun and the present one serves.
@@ -248,7 +242,7 @@ fn without_a_store_and_with_no_fd_store_systemd_is_asked_for_nothing() {
         let Some(app) = App::new("") else { return };
         app.rig.drop_in(
             "app.service",
-            &format!("[Service]\nRestartSec=0.3\nRuntimeDirectoryPreserve=restart\nStateDirectory=app\n{unit}"),
+            &format!("[Service]\nRestartSec=0.3\nRuntimeDirectoryPreserve=restart\nUMask=0066\nStateDirectory=app\n{unit}"),
         );
         set_listeners(&app, &format!("{option} {}", everything()));
         app.rig

@@ -132,11 +132,9 @@ fn an_upgrade_inside_a_reload_does_not_disturb_it_whatever_systemd_waits_for() {
         &["systemctl", "reload", "app"][..],
         &["starterctl", "reload", "app"],
         &[
-            "systemctl",
-            "kill",
-            "--kill-whom=main",
-            "--signal=HUP",
-            "app",
+            "sh",
+            "-c",
+            "kill -s HUP $(systemctl show --property=MainPID --value app)",
         ],
     ]
     .into_iter()
