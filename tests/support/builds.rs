@@ -4,9 +4,12 @@
 //! of the version is changed in the file. What that shows is which file runs, not that other code
 //! reads our state: that is what the fixtures of old states are for.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::programs;
 
@@ -34,11 +37,24 @@ pub(crate) fn install(version: &str, path: &Path) {
     install_bytes(&program, path);
 }
 
-/// Puts any file there, executable.
+/// Puts any file there, executable. Another process writes it: a program that is open for writing
+/// cannot be executed (`ETXTBSY`), and whatever we have open, a child has that another test forks
+/// in this moment, until that child is executed.
 pub(crate) fn install_bytes(program: &[u8], path: &Path) {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
-    fs::write(&new, program).expect("a writable directory");
+    let mut target = OsString::from("of=");
+    target.push(&new);
+    let mut writer = Command::new("dd")
+        .arg(target)
+        .arg("status=none")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("coreutils");
+    let mut pipe = writer.stdin.take().expect("it is a pipe");
+    pipe.write_all(program).expect("a writable directory");
+    drop(pipe);
+    assert!(writer.wait().expect("our child").success());
     fs::set_permissions(&new, Permissions::from_mode(0o755)).expect("our file");
     fs::rename(&new, path).expect("a writable directory");
 }
