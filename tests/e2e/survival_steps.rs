@@ -13,7 +13,8 @@ use crate::app::{App, SOON};
 use crate::support::load::{Load, Plan};
 use crate::support::wait;
 use crate::survival_crash::{
-    PLAN, assert_nothing_left, main_pid, start, times, wait_for_restart, workers,
+    PLAN, assert_nothing_left, main_pid, restarts_during_a_reload, start, times, wait_for_restart,
+    workers,
 };
 use crate::tracer::{Next, trace};
 
@@ -147,6 +148,9 @@ fn kill_9_at_every_step_of_a_swap() {
     let Some(app) = start(options, "") else {
         return;
     };
+    if !restarts_during_a_reload(&app) {
+        return;
+    }
     let plan = Plan {
         new_per_second: 50,
         ..PLAN
