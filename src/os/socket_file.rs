@@ -6,11 +6,11 @@
 //! file is removed only while it is still the one we made.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FileType, Mode, fchmod, lstat};
+use rustix::fs::{FileType, Mode, OFlags, chmod, fchmod, fstat, lstat, open};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -78,6 +78,28 @@ impl SocketFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives the file these permission bits, unless something else has taken its place or it is
+    /// gone. No link is followed.
+    ///
+    /// # Errors
+    /// As open(2) and chmod(2).
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match open(&self.path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let found = fstat(&file)?;
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        let is_ours = (found.st_dev, found.st_ino) == (self.device, self.inode);
+        if is_ours && Mode::from_raw_mode(found.st_mode & 0o777) != mode {
+            // What was opened by its path alone has no fchmod(2).
+            chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)?;
+        }
+        Ok(())
     }
 
     /// Removes the file, unless something else has taken its place or it is gone;
@@ -188,6 +210,22 @@ mod tests {
             assert!(!fd::is_nonblocking(socket.as_fd()).unwrap());
             UnixStream::connect(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn the_mode_is_changed_of_our_own_file_only() {
+        let dir = Scratch::new();
+        let (path, other) = (dir.path("s"), dir.path("other"));
+        let mode = |path: &Path| path.symlink_metadata().unwrap().mode() & 0o777;
+        let (_socket, file) = listen_unix(&path, 8, Some(0o600)).unwrap();
+        file.set_mode(0o660).unwrap();
+        assert_eq!(mode(&path), 0o660);
+        let (_other, _) = listen_unix(&other, 8, Some(0o600)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.set_mode(0o666).unwrap();
+        symlink(&other, &path).unwrap();
+        file.set_mode(0o666).unwrap();
+        assert_eq!(mode(&other), 0o600);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What we leave to a successor: all that is going on, and every descriptor that it needs.
 
+use std::sync::OnceLock;
+
 use super::luggage::Packed;
 use super::supervisor::Supervisor;
 use crate::core::Requester;
@@ -92,6 +94,7 @@ pub(super) fn ledger_label() -> Label {
 
 /// This boot; empty where it cannot be known.
 pub(super) fn boot_id() -> String {
-    let text = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
-    text.trim().to_owned()
+    static BOOT: OnceLock<String> = OnceLock::new();
+    let read = || std::fs::read_to_string(BOOT_ID).unwrap_or_default();
+    BOOT.get_or_init(|| read().trim().to_owned()).clone()
 }

@@ -18,6 +18,7 @@ use crate::protocol::keepsake::{self, Keepsake};
 use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
 use crate::protocol::state::held;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -64,6 +65,18 @@ pub struct Listener {
     pub pin: Option<RawFd>,
     /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
     pub kept_as: Option<Name>,
+    /// What `cookie` has found.
+    known_by: OnceCell<Option<u64>>,
+}
+
+impl Listener {
+    /// What the kernel knows the socket by (`SO_COOKIE`), asked once, because it never changes.
+    fn cookie(&self) -> Option<u64> {
+        *self.known_by.get_or_init(|| {
+            let facts = adopted::facts(self.fd.as_fd()).ok();
+            facts.and_then(|facts| facts.cookie)
+        })
+    }
 }
 
 /// What the command line says about listeners.
@@ -81,6 +94,8 @@ pub struct Wanted<'a> {
     pub keys: &'a [ListenKey],
     /// The number of `--ready fd:N`, where no socket may be.
     pub reserved: Option<RawFd>,
+    /// Whether workers that have outlived us may have the sockets of an earlier life.
+    pub in_use: bool,
 }
 
 /// All listeners, adopted ones first, then ports, then paths. The files of the unix sockets that
@@ -154,6 +169,7 @@ impl Listeners {
                 Ready::Fd(number) => Some(number),
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
+            in_use: settings.crash_adoption,
         };
         let mut listeners = Listeners::default();
         let filled = listeners.fill(inherited, &wanted);
@@ -201,6 +217,12 @@ impl Listeners {
                 Some(index) => Source::Adopted(index),
                 None => match stock.path(path) {
                     Some((socket, file)) => {
+                        let mode = wanted.path_mode.map_or(Ok(()), |mode| file.set_mode(mode));
+                        mode.map_err(|error| ListenFailure::Listen {
+                            address: path.display().to_string(),
+                            port: None,
+                            error,
+                        })?;
                         self.own_file(file, socket.kept_as.clone(), true);
                         Source::Stored(socket)
                     }
@@ -210,7 +232,11 @@ impl Listeners {
             source.claim(&mut claimed);
             paths.push((path, source));
         }
-        self.released = stock.give_up();
+        let (released, retired) = stock.give_up();
+        self.released = released;
+        if !wanted.in_use {
+            retired.free_all();
+        }
 
         let mut named = Vec::new();
         for (spec, address, keepsake, source) in ports {
@@ -218,7 +244,16 @@ impl Listeners {
                 Source::Adopted(index) => index,
                 Source::Stored(socket) => self.restore(socket, wanted)?,
                 Source::Missing => {
-                    let fd = bound::port(spec, address, wanted.backlog)?;
+                    let bind = || bound::port(spec, address, wanted.backlog);
+                    let fd = bind().or_else(|failure| match failure {
+                        ListenFailure::Listen { ref error, .. }
+                            if wanted.in_use && error.kind() == io::ErrorKind::AddrInUse =>
+                        {
+                            retired.free_port(address.port());
+                            bind()
+                        }
+                        other => Err(other),
+                    })?;
                     let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
                     self.push(fd, facts, keepsake.name())
                 }
@@ -475,15 +510,31 @@ impl Listeners {
     /// Makes each socket block or not as the running generations know it: systemd changes that when
     /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
     pub fn restore_flags(&self, saved: &[held::Listener]) {
+        let saved = saved.iter();
+        let saved = saved.filter_map(|saved| Some((saved.cookie?, saved.nonblocking)));
+        let saved: BTreeMap<_, _> = saved.collect();
         for listener in &self.all {
-            let facts = adopted::facts(listener.fd.as_fd());
-            let cookie = facts.ok().and_then(|facts| facts.cookie);
-            let known = saved.iter().find(|saved| saved.cookie == cookie);
-            if let (Some(_), Some(known)) = (cookie, known) {
+            let known = listener.cookie().and_then(|cookie| saved.get(&cookie));
+            if let Some(nonblocking) = known {
                 // It can only fail for what is no open descriptor.
-                let _ = fd::set_nonblocking(listener.fd.as_fd(), known.nonblocking);
+                let _ = fd::set_nonblocking(listener.fd.as_fd(), *nonblocking);
             }
         }
+    }
+
+    /// What those that run do not have, because they were given these; by key, or address.
+    #[must_use]
+    pub fn not_among(&self, saved: &[held::Listener]) -> Vec<String> {
+        let saved: BTreeSet<_> = saved.iter().filter_map(|saved| saved.cookie).collect();
+        let fresh = |listener: &&Listener| {
+            let cookie = listener.cookie();
+            cookie.is_some_and(|cookie| !saved.contains(&cookie))
+        };
+        let name = |listener: &Listener| {
+            let key = listener.key.clone();
+            key.unwrap_or_else(|| listener.address.to_string())
+        };
+        self.all.iter().filter(fresh).map(name).collect()
     }
 
     /// Lets go of the files below these directories (`$RUNTIME_DIRECTORY`): when systemd throws
@@ -546,6 +597,11 @@ fn listener(
         target: -1,
         pin: None,
         kept_as: None,
+        // Who has not been asked for it yet is asked when it is needed.
+        known_by: facts
+            .cookie
+            .map(Some)
+            .map_or_else(OnceCell::new, OnceCell::from),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::os::reason::Reason;
 use crate::os::{fd, process, signals, succession};
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::{ListenEnv, Name};
+use crate::protocol::state::State;
 
 /// The signals that are ours to hear; those of `--forward` come on top.
 const SIGNALS: [i32; 7] = [
@@ -141,6 +142,7 @@ pub(super) fn supervise(
         if let Some(heritage) = &from_crash.heritage {
             // At once: a worker may be waiting in accept(2) where it expects to be turned away.
             listeners.restore_flags(&heritage.state.held.listeners);
+            say_what_is_lacking(&heritage.state, &listeners);
         }
         found = Some(from_crash);
     } else {
@@ -302,6 +304,19 @@ fn survives(settings: &Settings, environment: &Environment) -> bool {
         );
     }
     can
+}
+
+/// A command line that has changed over a crash: workers that are taken back have the sockets of the
+/// old one.
+fn say_what_is_lacking(state: &State, listeners: &Listeners) {
+    let lacking = listeners.not_among(&state.held.listeners);
+    if let (Some(generation), false) = (state.machine.newest, lacking.is_empty()) {
+        let lacking = lacking.join(", ");
+        log::warn!(
+            "generation {generation} does not have {lacking}, which was not asked for when it was \
+             started: a reload starts one that does"
+        );
+    }
 }
 
 /// We end before the loop begins: systemd need not keep these any longer.

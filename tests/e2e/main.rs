@@ -41,6 +41,7 @@ mod starterctl;
 mod stopping;
 mod stuck_journal;
 mod survival_crash;
+mod survival_mixed;
 mod survival_soak;
 mod survival_steps;
 mod survival_store;

@@ -1,15 +1,13 @@
 //! Listeners, handed from one supervisor to the next by an exec in place.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use super::{Listener, Listeners, Origin};
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
-use crate::protocol::address::Address;
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::state::{Held, Label, held};
@@ -19,8 +17,11 @@ use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
 impl Listeners {
     /// All of them, as workers have them.
     pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
+        let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
+        let files: BTreeMap<&Name, &SocketFile> = files.collect();
+        let file_of = |listener: &Listener| Some(*files.get(listener.kept_as.as_ref()?)?);
+        // Nothing but its flags can have changed, and there may be thousands of them.
         for (index, listener) in (0..).zip(&self.all) {
-            let facts = adopted::facts(listener.fd.as_fd()).ok();
             held.listeners.push(held::Listener {
                 fd: packed.add(Label::numbered("listener", index), &listener.fd),
                 key: listener.key.clone(),
@@ -32,22 +33,13 @@ impl Listeners {
                 },
                 target: listener.target,
                 pin: listener.pin,
-                cookie: facts.and_then(|facts| facts.cookie),
+                cookie: listener.cookie(),
                 nonblocking: fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default(),
-                file: self.file_of(listener).map(saved_socket_file),
+                file: file_of(listener).map(saved_socket_file),
             });
         }
         held.keyed.clone_from(&self.keyed);
         held.run.clone_from(&self.run);
-    }
-
-    fn file_of(&self, listener: &Listener) -> Option<&SocketFile> {
-        let Address::UnixPath(bytes) = &listener.address else {
-            return None;
-        };
-        let path = std::path::absolute(Path::new(std::ffi::OsStr::from_bytes(bytes))).ok()?;
-        let mut files = self.files.iter().map(|file| &file.file);
-        files.find(|file| file.path() == path)
     }
 
     /// The listeners of our predecessor: the same sockets, under the same numbers and names. Also
@@ -128,5 +120,6 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         target: saved.target,
         pin: saved.pin,
         kept_as: None,
+        known_by: OnceCell::from(facts.cookie),
     })
 }

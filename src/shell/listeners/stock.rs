@@ -79,25 +79,45 @@ impl Stock {
         vec![false; self.sockets.len()]
     }
 
-    /// Closes what nobody has claimed, so that its address is free although systemd still has a
-    /// copy, and answers the names to be given up.
-    pub(super) fn give_up(self) -> Vec<Name> {
+    /// Answers the names to be given up, of what nobody has claimed.
+    pub(super) fn give_up(self) -> (Vec<Name>, Retired) {
         let mut names = self.useless;
-        for socket in self.sockets {
-            if matches!(
-                socket.address,
-                Address::Inet4 { .. } | Address::Inet6 { .. }
-            ) && socket.kind == SocketKind::Stream
-            {
+        for socket in &self.sockets {
+            if let Some(name) = &socket.kept_as {
+                remove_file(name, &socket.address);
+                names.push(name.clone());
+            }
+        }
+        (names, Retired(self.sockets))
+    }
+}
+
+/// What nobody has claimed. Closing it does not free its address while systemd, or a worker that
+/// has outlived us, has it too.
+#[derive(Debug)]
+pub(super) struct Retired(Vec<Listener>);
+
+impl Retired {
+    /// Frees every address: nobody is to be answered there any more.
+    pub(super) fn free_all(&self) {
+        self.free(|_| true);
+    }
+
+    /// Frees what stands in the way of a TCP port.
+    pub(super) fn free_port(&self, wanted: u16) {
+        self.free(|port| port == wanted);
+    }
+
+    fn free(&self, is_meant: impl Fn(u16) -> bool) {
+        for socket in &self.0 {
+            let (Address::Inet4 { port, .. } | Address::Inet6 { port, .. }) = socket.address else {
+                continue;
+            };
+            if socket.kind == SocketKind::Stream && is_meant(port) {
                 // One that does not listen is as good.
                 let _ = socket::stop_listening(socket.fd.as_fd());
             }
-            if let Some(name) = socket.kept_as {
-                remove_file(&name, &socket.address);
-                names.push(name);
-            }
         }
-        names
     }
 }
 
@@ -135,6 +155,7 @@ mod tests {
             backlog: None,
             keys: &[],
             reserved: None,
+            in_use: false,
         };
         Listeners::assemble(given, &wanted).unwrap()
     }
@@ -187,6 +208,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_kept_gets_the_mode_that_is_asked_for_today() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = Scratch::new();
+        let paths = [dir.path("s")];
+        let mut first = assemble(Vec::new(), &[], &paths);
+        first.entrust();
+        let mut given = Some(given_back(&first));
+        drop(first);
+        let mode = || paths[0].metadata().unwrap().mode() & 0o777;
+        for (asked, has) in [(Some(0o660), 0o660), (None, 0o660), (Some(0o640), 0o640)] {
+            let wanted = Wanted {
+                ports: &[],
+                paths: &paths,
+                path_mode: asked,
+                backlog: None,
+                keys: &[],
+                reserved: None,
+                in_use: false,
+            };
+            let listeners = Listeners::assemble(given.take().unwrap(), &wanted).unwrap();
+            assert_eq!(listeners.as_slice()[0].origin, Origin::Stored);
+            assert_eq!(mode(), has);
+            given = Some(given_back(&listeners));
+        }
+    }
+
+    #[test]
     fn what_is_not_wanted_any_more_is_given_up_and_its_place_is_free() {
         let dir = Scratch::new();
         let paths = [dir.path("s")];
@@ -203,6 +251,36 @@ mod tests {
         assert!(TcpStream::connect(&port).is_err());
         let third = assemble(Vec::new(), &[&port], &[]);
         assert_eq!(addresses(&third), [port]);
+    }
+
+    #[test]
+    fn what_a_worker_still_has_is_left_to_it_unless_it_is_in_the_way() {
+        let given = || {
+            let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &[]);
+            first.entrust();
+            let (workers, kept) = (given_back(&first), given_back(&first));
+            (workers, kept, addresses(&first)[0].clone())
+        };
+        let of = |ports: &[PortSpec], given| {
+            let wanted = Wanted {
+                ports,
+                paths: &[],
+                path_mode: None,
+                backlog: None,
+                keys: &[],
+                reserved: None,
+                in_use: true,
+            };
+            Listeners::assemble(given, &wanted).unwrap()
+        };
+        let (_workers, kept, address) = given();
+        assert_eq!(of(&[], kept).released.len(), 1);
+        TcpStream::connect(&address).unwrap();
+        // The same port on every address.
+        let (_workers, kept, address) = given();
+        let (_, port) = address.rsplit_once(':').unwrap();
+        let second = of(&[parse(port).unwrap()], kept);
+        assert_eq!(addresses(&second), [format!("0.0.0.0:{port}")]);
     }
 
     #[test]

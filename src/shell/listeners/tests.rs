@@ -30,6 +30,7 @@ fn wanted<'a>(ports: &'a [PortSpec], paths: &'a [PathBuf]) -> Wanted<'a> {
         backlog: None,
         keys: &[],
         reserved: None,
+        in_use: false,
     }
 }
 

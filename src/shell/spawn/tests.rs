@@ -45,6 +45,7 @@ fn listeners_beside(reserved: Option<RawFd>, ports: &[&str]) -> Listeners {
         backlog: None,
         keys: &[],
         reserved,
+        in_use: false,
     };
     Listeners::assemble(Vec::new(), &wanted).unwrap()
 }
