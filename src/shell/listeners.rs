@@ -17,7 +17,6 @@ use crate::protocol::address::{self, Address, SocketKind};
 use crate::protocol::keepsake::{self, Keepsake};
 use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
-use crate::protocol::state::held;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -67,16 +66,6 @@ pub struct Listener {
     pub kept_as: Option<Name>,
     /// What `cookie` has found.
     known_by: OnceCell<Option<u64>>,
-}
-
-impl Listener {
-    /// What the kernel knows the socket by (`SO_COOKIE`), asked once, because it never changes.
-    fn cookie(&self) -> Option<u64> {
-        *self.known_by.get_or_init(|| {
-            let facts = adopted::facts(self.fd.as_fd()).ok();
-            facts.and_then(|facts| facts.cookie)
-        })
-    }
 }
 
 /// What the command line says about listeners.
@@ -487,14 +476,6 @@ impl Listeners {
         bound.filter_map(|listener| Some((listener.kept_as.as_ref()?, listener.fd.as_fd())))
     }
 
-    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
-    /// becomes of us.
-    pub fn entrust(&mut self) {
-        for file in &mut self.files {
-            file.outlives_us = true;
-        }
-    }
-
     /// From now on nothing of them outlives us. Answers the names of those that systemd still has.
     pub fn disown(&mut self) -> Vec<Name> {
         for file in &mut self.files {
@@ -505,36 +486,6 @@ impl Listeners {
         stored
             .filter_map(|listener| listener.kept_as.clone())
             .collect()
-    }
-
-    /// Makes each socket block or not as the running generations know it: systemd changes that when
-    /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
-    pub fn restore_flags(&self, saved: &[held::Listener]) {
-        let saved = saved.iter();
-        let saved = saved.filter_map(|saved| Some((saved.cookie?, saved.nonblocking)));
-        let saved: BTreeMap<_, _> = saved.collect();
-        for listener in &self.all {
-            let known = listener.cookie().and_then(|cookie| saved.get(&cookie));
-            if let Some(nonblocking) = known {
-                // It can only fail for what is no open descriptor.
-                let _ = fd::set_nonblocking(listener.fd.as_fd(), *nonblocking);
-            }
-        }
-    }
-
-    /// What those that run do not have, because they were given these; by key, or address.
-    #[must_use]
-    pub fn not_among(&self, saved: &[held::Listener]) -> Vec<String> {
-        let saved: BTreeSet<_> = saved.iter().filter_map(|saved| saved.cookie).collect();
-        let fresh = |listener: &&Listener| {
-            let cookie = listener.cookie();
-            cookie.is_some_and(|cookie| !saved.contains(&cookie))
-        };
-        let name = |listener: &Listener| {
-            let key = listener.key.clone();
-            key.unwrap_or_else(|| listener.address.to_string())
-        };
-        self.all.iter().filter(fresh).map(name).collect()
     }
 
     /// Lets go of the files below these directories (`$RUNTIME_DIRECTORY`): when systemd throws

@@ -1,7 +1,7 @@
 //! Listeners, handed from one supervisor to the next by an exec in place.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,7 +14,55 @@ use crate::protocol::state::{Held, Label, held};
 use crate::shell::adopted;
 use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
 
+impl Listener {
+    /// What the kernel knows the socket by (`SO_COOKIE`), asked once, because it never changes.
+    pub(super) fn cookie(&self) -> Option<u64> {
+        *self.known_by.get_or_init(|| {
+            let facts = adopted::facts(self.fd.as_fd()).ok();
+            facts.and_then(|facts| facts.cookie)
+        })
+    }
+}
+
 impl Listeners {
+    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
+    /// becomes of us.
+    pub fn entrust(&mut self) {
+        for file in &mut self.files {
+            file.outlives_us = true;
+        }
+    }
+
+    /// Makes each socket block or not as the running generations know it: systemd changes that when
+    /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
+    pub fn restore_flags(&self, saved: &[held::Listener]) {
+        let saved = saved.iter();
+        let saved = saved.filter_map(|saved| Some((saved.cookie?, saved.nonblocking)));
+        let saved: BTreeMap<_, _> = saved.collect();
+        for listener in &self.all {
+            let known = listener.cookie().and_then(|cookie| saved.get(&cookie));
+            if let Some(nonblocking) = known {
+                // It can only fail for what is no open descriptor.
+                let _ = fd::set_nonblocking(listener.fd.as_fd(), *nonblocking);
+            }
+        }
+    }
+
+    /// What those that run do not have, because they were given these; by key, or address.
+    #[must_use]
+    pub fn not_among(&self, saved: &[held::Listener]) -> Vec<String> {
+        let saved: BTreeSet<_> = saved.iter().filter_map(|saved| saved.cookie).collect();
+        let fresh = |listener: &&Listener| {
+            let cookie = listener.cookie();
+            cookie.is_some_and(|cookie| !saved.contains(&cookie))
+        };
+        let name = |listener: &Listener| {
+            let key = listener.key.clone();
+            key.unwrap_or_else(|| listener.address.to_string())
+        };
+        self.all.iter().filter(fresh).map(name).collect()
+    }
+
     /// All of them, as workers have them.
     pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
         let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
