@@ -476,14 +476,6 @@ impl Listeners {
         bound.filter_map(|listener| Some((listener.kept_as.as_ref()?, listener.fd.as_fd())))
     }
 
-    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
-    /// becomes of us.
-    pub fn entrust(&mut self) {
-        for file in &mut self.files {
-            file.outlives_us = true;
-        }
-    }
-
     /// From now on nothing of them outlives us. Answers the names of those that systemd still has.
     pub fn disown(&mut self) -> Vec<Name> {
         for file in &mut self.files {

@@ -25,6 +25,14 @@ impl Listener {
 }
 
 impl Listeners {
+    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
+    /// becomes of us.
+    pub fn entrust(&mut self) {
+        for file in &mut self.files {
+            file.outlives_us = true;
+        }
+    }
+
     /// Makes each socket block or not as the running generations know it: systemd changes that when
     /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
     pub fn restore_flags(&self, saved: &[held::Listener]) {
