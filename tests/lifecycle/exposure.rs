@@ -31,7 +31,11 @@ fn copy(unit: &str, drop_in: Option<&str>) -> Scratch {
 
 #[test]
 fn every_service_that_we_ship_is_exposed_by_1_3_at_most() {
-    for unit in ["app.service", "sd-starter@.service"] {
+    for unit in [
+        "app.service",
+        "sd-starter-cleanup@.service",
+        "sd-starter@.service",
+    ] {
         is_at_most(&copy(unit, None).join(""), unit, 13);
     }
     let greeter = repository().join("tests/packaging/greeter");
@@ -63,6 +67,7 @@ fn every_service_that_we_ship_is_in_this_list() {
     // A user manager has no sandbox to offer.
     let known = [
         "systemd/app.service",
+        "systemd/sd-starter-cleanup@.service",
         "systemd/sd-starter@.service",
         "systemd/user/sd-starter@.service",
     ];
