@@ -144,7 +144,15 @@ fn reloads_and_kills_of_the_supervisor_lose_nothing_and_leave_nothing() {
     let report = load.stop();
     println!("{reloads} reloads, {kills} kills\n{report}");
     report.assert_no_failures();
-    wait::for_value("the estate to be as before", SOON, before, || estate(&app));
+    // Fewer descriptors are none lost: a client's connection was perhaps open then.
+    let descriptors = before.descriptors;
+    wait::for_value("the estate to be as before", SOON, before, || {
+        let now = estate(&app);
+        Estate {
+            descriptors: now.descriptors.max(descriptors),
+            ..now
+        }
+    });
     println!("{:?}", estate(&app));
     let lost = Class::ALL.iter().map(|class| report.failed(*class)).sum();
     record::row(

@@ -86,7 +86,8 @@ fn swap(
     let mut killed = false;
     let last = std::cell::Cell::new(Instant::now());
     let drains = std::cell::Cell::new(false);
-    let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
+    // Asked for once the supervisor is traced, so that no step is missed.
+    let mut reload = None;
     trace(
         pid,
         SOON,
@@ -101,6 +102,10 @@ fn swap(
             if is_it { Next::Kill } else { Next::GoOn }
         },
         || {
+            let reload = reload.get_or_insert_with(|| {
+                last.set(Instant::now());
+                app.rig.spawn(&["starterctl", "reload", "app"])
+            });
             // It waits for something: first for the old generation, which waits for us.
             if last.get().elapsed() < QUIET {
                 return Next::GoOn;
@@ -117,7 +122,7 @@ fn swap(
     );
     gate.open();
     load.finish(held);
-    reload.wait(SOON);
+    reload.expect("it was traced").wait(SOON);
     (stops, killed)
 }
 

@@ -441,6 +441,9 @@ fn a_state_that_cannot_be_used_costs_no_listener() {
         (whole, "it is of another boot"),
     ] {
         let listener = std::net::TcpListener::bind(free_address()).expect("a free address");
+        // Far from the one descriptor that the shell puts the state on.
+        let listener = rustix::io::fcntl_dupfd_cloexec(&listener, 100).expect("a free descriptor");
+        let listener = std::net::TcpListener::from(listener);
         let address = listener.local_addr().expect("a bound socket");
         // Comes before anybody can answer, and waits in the queue of the very socket.
         let early = Target::inet(address);
