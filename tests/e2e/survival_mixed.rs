@@ -213,7 +213,11 @@ fn an_odd_name_is_cleaned_up_after_too() {
         .write(&format!("/etc/systemd/system/{name}"), &unit, 0o644);
     let shipped = std::fs::read_to_string("systemd/crash-adoption.conf").expect("we ship it");
     let command = "/usr/bin/sd-starter --port 8082 --ready notify -- /usr/bin/hello --ready";
-    let more = format!("RestartSec=30\nExecStart=\nExecStart={command}\n");
+    // systemd 257 cannot start a service whose RuntimeDirectory= has a backslash in it (README).
+    let more = format!(
+        "RestartSec=30\nRuntimeDirectory=\nRuntimeDirectory=sd-starter/odd\n\
+         ExecStart=\nExecStart={command}\n"
+    );
     app.rig.drop_in(name, &format!("{shipped}{more}"));
     app.rig.ok(&["systemctl", "start", name]);
     let main = app.rig.property(name, "MainPID");
