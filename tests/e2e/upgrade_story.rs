@@ -193,3 +193,41 @@ fn a_supervisor_that_is_killed_around_its_exec_comes_back() {
     }
     app.reload_well();
 }
+
+#[test]
+fn a_program_that_cannot_take_over_is_refused_under_load_and_no_client_notices() {
+    let Some(app) = App::started("--ready notify") else {
+        return;
+    };
+    let load = Load::start(&app.target(), Plan::default());
+    let pid = app.property("MainPID");
+    let program = app.rig.path(PROGRAM);
+    let refused = |reason: &str| {
+        let output = app.rig.run(&["starterctl", "upgrade", "app"]);
+        assert!(!output.status.success(), "{output}");
+        assert!(output.stderr.contains(reason), "{reason}: {output}");
+        assert_eq!(app.property("MainPID"), pid);
+        assert_eq!(app.property("ActiveState"), "active");
+        assert_eq!(app.processes(), 2, "nobody is left of the trial");
+    };
+    // e_machine of elf(5): no machine has this one.
+    let mut foreign = std::fs::read(&program).expect("it is there");
+    foreign[18..20].copy_from_slice(&[0xfe, 0xca]);
+    for (build, reason) in [
+        (
+            &b"#!/bin/sh\nkill -SEGV $$\n"[..],
+            "was killed by signal 11",
+        ),
+        (b"#!/bin/sh\nsleep 600\n", "did not answer within 10 s"),
+        (&foreign, "Exec format error"),
+    ] {
+        builds::install_bytes(build, &program);
+        refused(reason);
+    }
+    std::fs::remove_file(&program).expect("it was there");
+    refused("No such file or directory");
+    let report = load.stop();
+    println!("{report}");
+    report.assert_no_failures();
+    assert_eq!(report.generations.keys().copied().collect::<Vec<_>>(), [1]);
+}
