@@ -172,30 +172,13 @@ fn read(file: &File, offset: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
 mod tests {
     use super::*;
     use crate::protocol::state::Held;
-    use crate::protocol::state::machine::{Machine, Pace, Phase};
+    use crate::protocol::state::machine::Machine;
     use std::collections::BTreeMap;
 
     fn state(pid: i32) -> State {
         State {
             writer: "test".to_owned(),
-            machine: Machine {
-                newest: None,
-                phase: Phase::New,
-                leaving: Vec::new(),
-                again: Vec::new(),
-                active: false,
-                reloading: false,
-                deaths: 0,
-                probing: None,
-                last_failure: None,
-                last_verdict: None,
-                reloads_failed: 0,
-                restarts: 0,
-                pace: Pace::default(),
-                extend_at: None,
-                status: String::new(),
-                upgrade: None,
-            },
+            machine: Machine::default(),
             held: Held {
                 pid,
                 ..Held::default()

@@ -24,7 +24,7 @@ const MAX_PATH_LENGTH: usize = 107;
 /// here is a field of [`Settings`], and `Starter::from(settings)` takes them whole.
 ///
 /// A program that is its own supervisor: under one it serves, and without one it starts itself
-/// (`tests/worker/own_supervisor.rs` is the whole of it).
+/// (`tests/worker/own_supervisor.rs` is one that does).
 ///
 /// ```no_run
 /// use sd_starter::{Starter, worker};

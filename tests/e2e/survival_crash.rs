@@ -1,5 +1,6 @@
 //! The drop-in crash-adoption.conf: workers outlive the supervisor, and its successor takes them back.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::app::{App, SOON};
 use crate::support::load::{Load, Plan};
 use crate::support::{requirement, wait};
+use crate::survival_steps;
 
 /// Everything at once: requests that are answered at once, and some that are held.
 pub(crate) const PLAN: Plan = Plan {
@@ -285,18 +287,7 @@ fn without_a_state_it_begins_anew_and_ends_the_rest() {
         let mut gate = app.rig.gate(&format!("gate.{kills}"));
         let held = load.hold(&gate);
         let pid = main_pid(&app);
-        let memory = std::fs::read_dir(format!("/proc/{pid}/fd"))
-            .expect("it runs")
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| {
-                let target = std::fs::read_link(path).unwrap_or_default();
-                target.to_string_lossy().contains("sd-starter state")
-            });
-        let memory = std::fs::OpenOptions::new()
-            .write(true)
-            .open(memory.expect("a ledger"))
-            .expect("we are root");
+        let memory = File::from(survival_steps::ledger(pid));
         // Torn in both places, or not there at all.
         memory.set_len(0).expect("a memfd");
         std::os::unix::fs::FileExt::write_all_at(&memory, garbage, 0).expect("a memfd");
@@ -359,7 +350,7 @@ fn daemon_reload_and_reexec_at_any_moment_are_nothing() {
 
 /// Whether the listening socket has O_NONBLOCK, as the supervisor has just seen it.
 fn does_not_wait(app: &App) -> bool {
-    let ledger = crate::survival_steps::ledger(main_pid(app));
+    let ledger = survival_steps::ledger(main_pid(app));
     let (_, state) = Ledger::open(ledger).expect("the state is whole");
     state.expect("it serves").held.listeners[0].nonblocking
 }

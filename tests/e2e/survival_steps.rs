@@ -53,7 +53,9 @@ pub(crate) fn ledger(pid: i32) -> OwnedFd {
     };
     let path = fds.flatten().map(|entry| entry.path()).find(is_it);
     let path = path.expect("it has a ledger");
-    File::open(path).expect("we are root").into()
+    let mut options = File::options();
+    let file = options.read(true).write(true).open(path);
+    file.expect("we are root").into()
 }
 
 fn step(ledger: &OwnedFd) -> String {

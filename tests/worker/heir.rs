@@ -4,6 +4,8 @@
 //! supervisor (`--fd-store-max`) before it says that it is ready. A cache that is warm, a counter, a
 //! session table in shared memory (memfd_create(2)) travel the same way.
 
+mod same_answer;
+
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
@@ -31,16 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     worker::ready()?;
 
     let body = format!("inherited: {inherited}\n");
-    for stream in listener.incoming() {
-        let mut stream = stream?;
-        let length = body.len();
-        let _ = stream.read(&mut [0; 1024])?;
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-        )?;
-    }
-    Ok(())
+    Ok(same_answer::serve(&listener, &body)?)
 }
 
 /// A file that only descriptors lead to.

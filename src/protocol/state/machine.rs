@@ -12,8 +12,8 @@ pub type Moment = u64;
 /// A duration, in nanoseconds.
 pub type Span = u64;
 
-/// The machine.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// The machine. By default, one that was asked for nothing yet.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// The newest generation number given out.
@@ -61,10 +61,11 @@ pub struct Pace {
 }
 
 /// What the machine is about.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Phase {
     /// Nothing was asked for yet.
+    #[default]
     New,
     /// One serves.
     Steady {

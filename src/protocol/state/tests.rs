@@ -6,7 +6,7 @@ use super::held::{
     Bytes, Cgroup, Client, Control, File, Kept, Listener, LogCommand, Mailbox, Origin, Owed,
     PidFile, Probe, Runtime, Signals, Start, StatusFile, Turn, Wait, Worker,
 };
-use super::machine::{Exit, Machine, Pace, Phase};
+use super::machine::{Exit, Machine};
 use super::*;
 
 /// A state with something in every place of the shell's part. (`core` has fixtures of the other.)
@@ -129,22 +129,8 @@ fn state() -> State {
     State {
         writer: "0.1.0".to_owned(),
         machine: Machine {
-            newest: None,
-            phase: Phase::New,
-            leaving: Vec::new(),
-            again: Vec::new(),
-            active: false,
-            reloading: false,
-            deaths: 0,
-            probing: None,
-            last_failure: None,
-            last_verdict: None,
-            reloads_failed: 0,
-            restarts: 0,
-            pace: Pace::default(),
-            extend_at: None,
             status: "\u{1f980} \"quoted\"\u{1}".to_owned(),
-            upgrade: None,
+            ..Machine::default()
         },
         held,
         fds: BTreeMap::from([(label("listener.0"), 17)]),
