@@ -2,19 +2,33 @@
 
 use super::signal_name::Signal;
 
-/// Whether a signal would end the process at once: it has a default that ends, and the
-/// process neither catches nor ignores nor blocks it (as users of signalfd(2) do). `None`
-/// where the text does not tell.
+/// What a signal comes to in a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// It ends at once: that is the default, and nothing in it does anything about it.
+    Dies,
+    /// Nothing happens.
+    Ignores,
+    /// It catches the signal, or blocks it, as users of signalfd(2) do.
+    Sees,
+}
+
+/// What a signal would come to in the process whose `/proc/PID/status` this is. `None` where the text
+/// does not tell.
 #[must_use]
-pub fn would_die(status: &str, signal: Signal) -> Option<bool> {
+pub fn fate(status: &str, signal: Signal) -> Option<Fate> {
     let bit = u32::try_from(signal.get().checked_sub(1)?).ok()?;
-    let mut dies = ends_by_default(signal);
-    for name in ["SigBlk:\t", "SigIgn:\t", "SigCgt:\t"] {
+    let has = |name: &str| {
         let hex = status.lines().find_map(|line| line.strip_prefix(name))?;
         let mask = u64::from_str_radix(hex.trim(), 16).ok()?;
-        dies &= mask.checked_shr(bit).unwrap_or(0) & 1 == 0;
-    }
-    Some(dies)
+        Some(mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+    };
+    let (blocked, ignored, caught) = (has("SigBlk:\t")?, has("SigIgn:\t")?, has("SigCgt:\t")?);
+    Some(match blocked || caught {
+        true => Fate::Sees,
+        false if ignored || !ends_by_default(signal) => Fate::Ignores,
+        false => Fate::Dies,
+    })
 }
 
 /// The default action is Term or Core (signal(7)).
@@ -40,24 +54,24 @@ mod tests {
     #[test]
     fn who_does_nothing_about_a_signal_dies_of_it() {
         let term = 1 << 14;
-        assert_eq!(would_die(&status(0, 0, 0), Signal::TERM), Some(true));
-        assert_eq!(
-            would_die(&status(!term, !term, !term), Signal::TERM),
-            Some(true)
-        );
-        for (blocked, ignored, caught) in [(term, 0, 0), (0, term, 0), (0, 0, term)] {
-            let text = status(blocked, ignored, caught);
-            assert_eq!(would_die(&text, Signal::TERM), Some(false));
-        }
-        assert_eq!(would_die(&status(0, 0, 0), Signal::CHLD), Some(false));
-        assert_eq!(would_die("Name:\tx\n", Signal::TERM), None);
+        let of = |blocked, ignored, caught| fate(&status(blocked, ignored, caught), Signal::TERM);
+        assert_eq!(of(0, 0, 0), Some(Fate::Dies));
+        assert_eq!(of(!term, !term, !term), Some(Fate::Dies));
+        assert_eq!(of(0, term, 0), Some(Fate::Ignores));
+        assert_eq!(of(term, 0, 0), Some(Fate::Sees));
+        assert_eq!(of(0, 0, term), Some(Fate::Sees));
+        // sigwait(3) gets a signal that is ignored as well, if it is blocked.
+        assert_eq!(of(term, term, 0), Some(Fate::Sees));
+        let child = fate(&status(0, 0, 0), Signal::CHLD);
+        assert_eq!(child, Some(Fate::Ignores));
+        assert_eq!(fate("Name:\tx\n", Signal::TERM), None);
     }
 
     proptest! {
         #[test]
         fn never_panics(text in ".*") {
-            let _ = would_die(&text, Signal::TERM);
-            let _ = would_die(&format!("SigBlk:\t{text}"), Signal::TERM);
+            let _ = fate(&text, Signal::TERM);
+            let _ = fate(&format!("SigBlk:\t{text}"), Signal::TERM);
         }
     }
 }

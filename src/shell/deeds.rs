@@ -102,7 +102,7 @@ impl Supervisor {
                 // As soon as can be: until then a successor would not know it for what it is.
                 self.write_down()?;
                 self.flush_manager()?;
-                self.warn_of_sudden_death();
+                self.warn_of_a_deaf_worker();
                 // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
                 memory::give_back();
             }

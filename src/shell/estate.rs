@@ -8,11 +8,12 @@ use super::journal_stream::JournalStream;
 use super::readiness::Read;
 use super::settings::Ready;
 use super::supervisor::{Broken, Supervisor, broken};
-use super::surroundings::{Nuisances, would_die};
+use super::surroundings::{Nuisances, fate};
 use super::workers::News;
 use crate::core::{Event, Word};
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
+use crate::protocol::signal_sets::Fate;
 
 /// What is made ready for a worker before its fork; nothing of it stays open with us.
 #[derive(Debug, Default)]
@@ -208,21 +209,30 @@ impl Supervisor {
 
     /// Says once when the worker that serves will not leave gracefully, because nothing in it
     /// catches the signal that will tell it to: it just dies, with the requests that it is
-    /// answering. To be asked while its successor starts: there is time then.
-    pub(super) fn warn_of_sudden_death(&mut self) {
+    /// answering, or stays. To be asked while its successor starts: there is time then.
+    pub(super) fn warn_of_a_deaf_worker(&mut self) {
         let signal = self.settings.signal_on_hup;
         let serving = self.machine.serving_generation();
         let pid = serving.and_then(|generation| self.workers.pid(generation));
         let (Some(generation), Some(pid)) = (serving, pid) else {
             return;
         };
-        if self.surroundings.nuisances.handler > 0 || !would_die(pid, signal) {
+        if self.surroundings.nuisances.handler > 0 {
             return;
         }
+        match fate(pid, signal) {
+            None | Some(Fate::Sees) => return,
+            Some(Fate::Dies) => log::warn!(
+                "generation {generation} (pid {pid}) does not catch {signal}: it dies of it at once, \
+                 with the requests that it is answering (said once)"
+            ),
+            // Mostly because it began so: a shell's "&" and nohup(1) have signals ignored, exec leaves
+            // them so, and some runtimes then do not catch them.
+            Some(Fate::Ignores) => log::warn!(
+                "generation {generation} (pid {pid}) ignores {signal}: it will not leave when it is told \
+                 to, only at its --drain-timeout (said once)"
+            ),
+        }
         self.surroundings.nuisances.handler = 1;
-        log::warn!(
-            "generation {generation} (pid {pid}) does not catch {signal}: it dies of it at once, \
-             with the requests that it is answering (said once)"
-        );
     }
 }

@@ -12,6 +12,7 @@ use super::settings::Settings;
 use crate::core::worth_a_line;
 use crate::os::reason::Reason;
 use crate::protocol::signal_name::Signal;
+use crate::protocol::signal_sets::Fate;
 use crate::protocol::worker_env::Variable;
 use crate::protocol::{cgroup_path, signal_sets};
 
@@ -46,7 +47,7 @@ pub struct Nuisances {
     pub fd_store: u32,
     /// A probe that could not be started.
     pub probe: u32,
-    /// A worker without a handler for the signal that tells it to leave.
+    /// A worker that does nothing about the signal that tells it to leave.
     pub handler: u32,
 }
 
@@ -106,9 +107,9 @@ fn cgroups() -> Option<Cgroups> {
     }
 }
 
-/// Whether a process would simply die of a signal, because it does nothing about it.
+/// What a signal would come to in a process; `None` where /proc does not tell.
 #[must_use]
-pub fn would_die(pid: i32, signal: Signal) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"));
-    status.is_ok_and(|text| signal_sets::would_die(&text, signal) == Some(true))
+pub fn fate(pid: i32, signal: Signal) -> Option<Fate> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    signal_sets::fate(&status, signal)
 }

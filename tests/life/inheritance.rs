@@ -41,6 +41,21 @@ fn a_worker_that_dies_of_its_signal_is_named_once() {
     assert_eq!(log.matches("does not catch TERM").count(), 1, "{log}");
 }
 
+/// AnyEvent for one does not catch a signal that was ignored when it began, as SIGQUIT is in whatever a
+/// script has started with "&".
+#[test]
+fn a_worker_that_ignores_its_signal_is_named_once() {
+    let options = ["--interval", "0.1", "--drain-timeout", "0.2"];
+    let supervisor = start_script(&options, "trap '' TERM; exec sleep 1000");
+    for generation in [1, 2, 3] {
+        supervisor.wait_for_lines("is ready", generation, SOON);
+        supervisor.signal(Signal::SIGHUP);
+    }
+    supervisor.wait_for_lines("has left", 3, SOON);
+    let log = supervisor.stderr();
+    assert_eq!(log.matches("ignores TERM").count(), 1, "{log}");
+}
+
 #[test]
 fn a_worker_that_catches_its_signal_is_not_named() {
     let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
@@ -48,5 +63,9 @@ fn a_worker_that_catches_its_signal_is_not_named() {
     supervisor.wait_for_lines("is ready", 1, SOON);
     supervisor.signal(Signal::SIGHUP);
     supervisor.wait_for_line("has left", SOON);
-    assert!(!supervisor.stderr().contains("does not catch"));
+    let log = supervisor.stderr();
+    assert!(
+        !log.contains("does not catch") && !log.contains("ignores"),
+        "{log}"
+    );
 }
