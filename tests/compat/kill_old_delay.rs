@@ -117,7 +117,7 @@ fn zero_is_zero_with_automatic_restarts() {
 fn a_new_worker_that_dies_during_the_delay() {
     let scene = Scene::new();
     scene.build("2: die_after=1.5");
-    let supervisor = scene.start("--interval=1 --status-file=status --kill-old-delay=2");
+    let supervisor = scene.start("--interval=1 --status-file=status --kill-old-delay=6");
     scene.await_ready(1);
     supervisor.hup();
     scene.await_event(2, "exit");
