@@ -66,7 +66,7 @@ put 0755 "$systemd/system-generators" systemd/sd-starter-generator
 put 0755 "$systemd/user-generators" systemd/sd-starter-generator
 put 0644 "$systemd/catalog" packaging/sd-starter.catalog
 
-put 0644 "$prefix/share/doc/sd-starter" README.md CHANGELOG.md packaging/PACKAGING.md
+put 0644 "$prefix/share/doc/sd-starter" README.md CHANGELOG.md packaging/PACKAGING.md packaging/third-party.txt
 put 0644 "$prefix/share/doc/sd-starter/examples" systemd/app.service systemd/app.socket systemd/*.conf \
     packaging/web.conf
 mkdir -p "$root${SYSCONFDIR:-/etc}/sd-starter"

@@ -6,6 +6,7 @@
 #![expect(clippy::panic, reason = "a test ends by it, with its reason")]
 
 mod pages;
+mod third_party;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -58,6 +59,11 @@ fn is_up_to_date(path: &str, expected: &str) {
         path.display(),
         differs.map(|line| line + 1)
     );
+}
+
+#[test]
+fn the_licences_of_what_is_linked_are_up_to_date() {
+    is_up_to_date("third-party.txt", &third_party::text());
 }
 
 #[test]
