@@ -1,7 +1,8 @@
 //! Waiting: epoll(7), level-triggered, each descriptor known by a token.
 //!
 //! Level-triggered on purpose: what a round of the loop leaves unread is reported
-//! again, so a handler may stop early and nothing is forgotten.
+//! again, so a handler may stop early and nothing is forgotten. The exceptions are what no handler
+//! can put an end to ([`Interest::Ended`], [`Interest::Changed`]).
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -26,6 +27,11 @@ pub enum Interest {
     ReadableOrWritable,
     /// Only errors and hang-ups.
     HangUp,
+    /// The end of a process (a pidfd): once, and again when a debugger that held it lets go. Until then
+    /// it polls as ended and cannot be waited for.
+    Ended,
+    /// `cgroup.events`: once for each change. When the cgroup is gone it polls as changed for ever.
+    Changed,
 }
 
 impl Interest {
@@ -35,6 +41,8 @@ impl Interest {
             Interest::Writable => EpollFlags::EPOLLOUT,
             Interest::ReadableOrWritable => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT,
             Interest::HangUp => EpollFlags::empty(),
+            Interest::Ended => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            Interest::Changed => EpollFlags::EPOLLET,
         }
     }
 }

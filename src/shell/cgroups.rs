@@ -114,7 +114,7 @@ impl Cgroups {
             // Only what has been read once can change.
             is_populated(&events)?;
             let token = Token::Tree(generation).into();
-            epoll.add(events.as_fd(), token, Interest::HangUp)?;
+            epoll.add(events.as_fd(), token, Interest::Changed)?;
             Ok((procs, events))
         };
         let (procs, events) = opened().inspect_err(|_| remove(&directory))?;
@@ -171,7 +171,7 @@ impl Cgroups {
         let events = File::open(directory.join("cgroup.events"))?;
         is_populated(&events)?;
         let token = Token::Tree(generation).into();
-        epoll.add(events.as_fd(), token, Interest::HangUp)?;
+        epoll.add(events.as_fd(), token, Interest::Changed)?;
         let leaf = Leaf {
             directory,
             events,
@@ -262,7 +262,11 @@ fn is_delegated(unit: &Path) -> bool {
 
 fn is_populated(events: &File) -> io::Result<bool> {
     let mut buffer = [0; 128];
-    let count = events.read_at(&mut buffer, 0)?;
+    let count = match events.read_at(&mut buffer, 0) {
+        // Nobody is in a cgroup that is gone: a worker with the rights to it took it away.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(false),
+        other => other?,
+    };
     let text = String::from_utf8_lossy(&buffer[..count]);
     Ok(cgroup_path::is_populated(&text))
 }

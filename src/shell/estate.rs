@@ -200,7 +200,7 @@ impl Supervisor {
                 let limit = around.fd_store.limit();
                 log::warn!(
                     "cannot keep {refused} descriptors for generation {generation}: \
-                     --fd-store-max is {limit}"
+                     --fd-store-max is {limit}, and each must be one to wait for"
                 );
             }
         }

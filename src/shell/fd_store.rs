@@ -13,6 +13,7 @@ use super::luggage::{Luggage, Packed};
 use super::token::Token;
 use crate::os::epoll::{Epoll, Interest};
 use crate::os::fd;
+use crate::os::reason::Reason;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::state::{Label, held};
 
@@ -61,10 +62,12 @@ impl FdStore {
         }
     }
 
-    /// Does what a worker wants, and says how many descriptors there was no room for.
+    /// Does what a worker wants, and says how many descriptors there was no room for, or that cannot be
+    /// waited for as it wants: an epoll in an epoll in an epoll (`ELOOP`), or too many for its user
+    /// (`ENOSPC`).
     ///
     /// # Errors
-    /// As epoll_ctl(2).
+    /// As epoll_ctl(2), on what was kept.
     pub fn grant(&mut self, wish: Wish, epoll: &Epoll) -> io::Result<usize> {
         match wish {
             Wish::Remove { name } => {
@@ -85,7 +88,8 @@ impl FdStore {
                         refused += 1;
                         continue;
                     }
-                    self.keep(name.clone(), fd, poll, epoll)?;
+                    // Whatever a worker sends, it is no reason for us to end.
+                    refused += usize::from(self.keep(name.clone(), fd, poll, epoll).is_err());
                 }
                 Ok(refused)
             }
@@ -140,25 +144,29 @@ impl FdStore {
     /// What a predecessor has kept, under the numbers that it gave, also beyond a limit that was
     /// lowered meanwhile.
     ///
-    /// # Errors
-    /// As epoll_ctl(2). What did not come along is not kept any more.
+    /// What did not come along is not kept any more.
     pub fn take_over(
         &mut self,
         saved: &[held::Kept],
         newest: u64,
         luggage: &mut Luggage,
         epoll: &Epoll,
-    ) -> io::Result<()> {
+    ) {
         for saved in saved {
             let (Some(name), Ok(fd)) = (Name::new(&saved.name), luggage.take(&saved.fd)) else {
                 log::warn!("what workers have stored as {} is lost", saved.name);
                 continue;
             };
             self.newest = saved.id.saturating_sub(1);
-            self.keep(name, fd, saved.watched, epoll)?;
+            if let Err(error) = self.keep(name, fd, saved.watched, epoll) {
+                let reason = Reason(&error);
+                log::warn!(
+                    "what workers have stored as {} is lost: {reason}",
+                    saved.name
+                );
+            }
         }
         self.newest = newest.max(self.newest);
-        Ok(())
     }
 
     /// How many there is room for.
@@ -232,6 +240,29 @@ mod tests {
         store.give_up(1, &epoll).unwrap();
         assert_eq!(names(&store), ["left alone"]);
         assert_eq!(epoll.wait(timeout).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_refused_and_no_error() {
+        let (mut store, epoll) = (FdStore::new(99), Epoll::new().unwrap());
+        let mut inner = an_epoll();
+        let mut refused = 0;
+        for _ in 0..8 {
+            let outer = an_epoll();
+            nix::sys::epoll::Epoll(outer.try_clone().unwrap())
+                .add(&inner, nix::sys::epoll::EpollEvent::empty())
+                .ok();
+            refused += store
+                .grant(keep("nested", true, vec![inner]), &epoll)
+                .unwrap();
+            inner = outer;
+        }
+        assert!(refused > 0 && store.iter().count() > 0);
+    }
+
+    fn an_epoll() -> OwnedFd {
+        let flags = nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC;
+        nix::sys::epoll::Epoll::new(flags).unwrap().0
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl LogCommand {
         let started = self.spawn().map_err(|error| error.to_string());
         let started = started.and_then(|child| {
             let token = Token::LogCommand.into();
-            match epoll.add(child.pidfd.as_fd(), token, Interest::Readable) {
+            match epoll.add(child.pidfd.as_fd(), token, Interest::Ended) {
                 Ok(()) => Ok(child),
                 Err(error) => {
                     // It is to be started again, and two would share what they read.

@@ -38,7 +38,7 @@ impl Probes {
     ) -> io::Result<()> {
         let Child { pid, pidfd, .. } = child;
         let token = Token::Probe(generation).into();
-        if let Err(error) = epoll.add(pidfd.as_fd(), token, Interest::Readable) {
+        if let Err(error) = epoll.add(pidfd.as_fd(), token, Interest::Ended) {
             process::kill_and_reap(pidfd.as_fd())?;
             return Err(error);
         }
@@ -70,7 +70,7 @@ impl Probes {
     ) -> io::Result<()> {
         let pidfd = luggage.take(&saved.pidfd)?;
         let token = Token::Probe(generation).into();
-        epoll.add(pidfd.as_fd(), token, Interest::Readable)?;
+        epoll.add(pidfd.as_fd(), token, Interest::Ended)?;
         let pid = saved.pid;
         self.running.insert(generation, Probe { pid, pidfd });
         Ok(())

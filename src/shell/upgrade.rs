@@ -29,7 +29,7 @@ impl Supervisor {
             Ok(trial) => {
                 let token = Token::Trial.into();
                 self.epoll
-                    .add(trial.pidfd(), token, Interest::Readable)
+                    .add(trial.pidfd(), token, Interest::Ended)
                     .map_err(broken("waiting for the trial of a new program"))?;
                 self.trial = Some(trial);
             }
@@ -152,10 +152,12 @@ impl Supervisor {
                     });
             }
         }
-        self.surroundings
-            .fd_store
-            .take_over(&held.kept, held.newest_kept, &mut luggage, &self.epoll)
-            .map_err(broken("watching a stored descriptor"))?;
+        self.surroundings.fd_store.take_over(
+            &held.kept,
+            held.newest_kept,
+            &mut luggage,
+            &self.epoll,
+        );
         self.take_over_cgroups(&held.cgroups)?;
         self.waits = held.waits.iter().map(wait).collect();
         if let Some(newest) = state.machine.newest.and_then(Generation::new) {

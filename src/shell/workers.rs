@@ -298,7 +298,8 @@ impl Worker {
     /// Has the loop wait for its end, its start and its mail.
     fn wait_for(&self, generation: Generation, epoll: &Epoll) -> io::Result<()> {
         let readable = Interest::Readable;
-        epoll.add(self.pidfd.as_fd(), Token::Exit(generation).into(), readable)?;
+        let token = Token::Exit(generation).into();
+        epoll.add(self.pidfd.as_fd(), token, Interest::Ended)?;
         if let Start::Open(pipe) = &self.start {
             epoll.add(pipe.as_fd(), Token::Outcome(generation).into(), readable)?;
         }

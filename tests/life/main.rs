@@ -18,6 +18,7 @@ mod pid_one;
 mod ready_command;
 mod ready_fd;
 mod rig;
+mod traced;
 mod trial;
 mod upgrade;
 mod watchdog;

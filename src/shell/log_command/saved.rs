@@ -48,7 +48,7 @@ impl LogCommand {
         let child = match &saved.child {
             Some((pid, label)) => {
                 let pidfd = luggage.take(label)?;
-                epoll.add(pidfd.as_fd(), Token::LogCommand.into(), Interest::Readable)?;
+                epoll.add(pidfd.as_fd(), Token::LogCommand.into(), Interest::Ended)?;
                 Some(Running { pid: *pid, pidfd })
             }
             None => None,

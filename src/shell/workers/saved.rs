@@ -64,7 +64,7 @@ impl Workers {
             Err(error) => return Err(error),
         };
         let token = Token::Exit(generation).into();
-        epoll.add(pidfd.as_fd(), token, Interest::Readable)?;
+        epoll.add(pidfd.as_fd(), token, Interest::Ended)?;
         let start = match &saved.start {
             held::Start::Failed => Start::Failed,
             held::Start::Done => Start::Done,
