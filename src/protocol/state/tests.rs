@@ -155,7 +155,7 @@ fn framed(version: u32, needs: u32, body: &str) -> Vec<u8> {
 }
 
 fn body() -> serde_json::Value {
-    serde_json::to_value(state()).unwrap()
+    serde_json::from_slice(&record::to_json(&state())).unwrap()
 }
 
 #[test]
