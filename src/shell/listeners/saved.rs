@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Listener, Listeners, Origin};
+use super::{Kept, Listener, Listeners, Origin};
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::keepsake::Keepsake;
@@ -58,7 +58,7 @@ impl Listeners {
         };
         let name = |listener: &Listener| {
             let key = listener.key.clone();
-            key.unwrap_or_else(|| listener.address.to_string())
+            key.map_or_else(|| listener.address.to_string(), String::from)
         };
         self.all.iter().filter(fresh).map(name).collect()
     }
@@ -67,13 +67,13 @@ impl Listeners {
     pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
         let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
         let files: BTreeMap<&Name, &SocketFile> = files.collect();
-        let file_of = |listener: &Listener| Some(*files.get(listener.kept_as.as_ref()?)?);
+        let file_of = |listener: &Listener| Some(*files.get(&listener.kept_as()?)?);
         // Nothing but its flags can have changed, and there may be thousands of them.
         for (index, listener) in (0..).zip(&self.all) {
             held.listeners.push(held::Listener {
                 fd: packed.add(Label::numbered("listener", index), &listener.fd),
-                key: listener.key.clone(),
-                name: listener.name.as_str().to_owned(),
+                key: listener.key.as_deref().map(str::to_owned),
+                name: listener.name().as_str().to_owned(),
                 origin: match listener.origin {
                     Origin::Adopted => held::Origin::Adopted,
                     Origin::Bound => held::Origin::Bound,
@@ -106,9 +106,9 @@ impl Listeners {
             match taken {
                 Ok(mut listener) => {
                     let file = saved.file.as_ref().map(socket_file);
-                    listener.kept_as = keepsake_of(&listener, file.as_ref(), &mut keys);
+                    listener.kept = keepsake_of(&listener, file.as_ref(), &mut keys);
                     if let Some(file) = file {
-                        listeners.own_file(file, listener.kept_as.clone(), true);
+                        listeners.own_file(file, listener.kept_as(), true);
                     }
                     places.push(Some(listeners.all.len()));
                     listeners.all.push(listener);
@@ -132,20 +132,21 @@ fn keepsake_of(
     listener: &Listener,
     file: Option<&SocketFile>,
     keys: &mut BTreeMap<String, u32>,
-) -> Option<Name> {
-    let key = match listener.origin {
-        Origin::Adopted => return None,
-        Origin::Bound | Origin::Stored => listener.key.clone().unwrap_or_default(),
-    };
-    let keepsake = if let Some(file) = file {
-        let (device, inode) = file.identity();
-        Keepsake::path(&file.path().to_string_lossy(), device, inode)
-    } else {
-        let nth = keys.entry(key.clone()).or_default();
-        *nth += 1;
-        Keepsake::port(&key, *nth - 1)
-    };
-    Some(keepsake.name())
+) -> Kept {
+    match (listener.origin, file) {
+        (Origin::Adopted, _) => Kept::Never,
+        (Origin::Bound | Origin::Stored, Some(file)) => {
+            let (device, inode) = file.identity();
+            let keepsake = Keepsake::path(&file.path().to_string_lossy(), device, inode);
+            Kept::As(keepsake.name().into())
+        }
+        (Origin::Bound | Origin::Stored, None) => {
+            let key = listener.key.as_deref().unwrap_or_default();
+            let nth = keys.entry(key.to_owned()).or_default();
+            *nth += 1;
+            Kept::Port(*nth - 1)
+        }
+    }
 }
 
 /// A socket that is the one that was saved, and no other.
@@ -154,9 +155,11 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
     if facts.cookie != saved.cookie {
         return Err(io::Error::other("it is another socket"));
     }
+    let key = saved.key.as_deref();
+    let is_key = key.and_then(Name::new).as_ref() == Some(&name);
     Ok(Listener {
-        key: saved.key.clone(),
-        name,
+        key: key.map(Box::from),
+        own_name: (!is_key).then(|| Box::new(name)),
         fd,
         origin: match saved.origin {
             held::Origin::Adopted => Origin::Adopted,
@@ -167,7 +170,7 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         kind: facts.kind,
         target: saved.target,
         pin: saved.pin,
-        kept_as: None,
+        kept: Kept::Never,
         known_by: OnceCell::from(facts.cookie),
     })
 }
