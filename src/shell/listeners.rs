@@ -17,7 +17,9 @@ use crate::protocol::address::{self, Address, SocketKind};
 use crate::protocol::keepsake::{self, Keepsake};
 use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
-use std::cell::OnceCell;
+use crate::protocol::state::held;
+use crate::protocol::state::record::Once;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -133,6 +135,8 @@ pub struct Listeners {
     files: Vec<BoundFile>,
     warnings: Vec<Warning>,
     released: Vec<Name>,
+    /// As they were written down last.
+    saved: RefCell<Option<Once<Vec<held::Listener>>>>,
 }
 
 /// The file of a unix socket that we bound.
@@ -522,6 +526,7 @@ impl Listeners {
     /// its copies of the sockets away, it removes the directories as well. Answers the names of
     /// the other sockets with files, which nobody can reach once we have removed these.
     pub fn leave_files(&mut self, below: &[PathBuf]) -> Vec<Name> {
+        self.saved.take();
         self.files.retain(|file| {
             let is_below = |directory: &PathBuf| file.file.path().starts_with(directory);
             !below.iter().any(is_below)
@@ -533,6 +538,7 @@ impl Listeners {
     /// Removes the files of the unix sockets that we bound, unless they are somebody
     /// else's by now; answers what could not be removed.
     pub fn remove_files(&mut self) -> Vec<(PathBuf, io::Error)> {
+        self.saved.take();
         let files = self.files.drain(..);
         let failed = |BoundFile { file, .. }| match SocketFile::remove_if_ours(&file) {
             Ok(_) => None,

@@ -321,7 +321,7 @@ impl Supervisor {
             owed: owed.to_vec(),
             ..Held::default()
         };
-        self.listeners.save(&mut aside, &mut held);
+        self.listeners.save(&mut held);
         let state = State {
             writer: version().to_owned(),
             machine: self.machine.save(),

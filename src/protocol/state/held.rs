@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::label::Label;
 use super::machine::{Exit, Moment};
-use super::record::{choice, record};
+use super::record::{Once, choice, record};
 
 /// Bytes that may be any, as a path's: a text with `%XX` for what is not plain.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,7 +31,7 @@ record! {
         /// The signals that it was started with.
         pub signals: Signals,
         /// The listeners, in their order.
-        pub listeners: Vec<Listener>,
+        pub listeners: Once<Vec<Listener>>,
         /// Those with a key, in the order of `SERVER_STARTER_PORT`: their places in `listeners`.
         pub keyed: Vec<usize>,
         /// Those that `LISTEN_FDS` counts, in the order of its numbers.

@@ -6,8 +6,11 @@
 //! one with fields an object whose one key is the name. Unknown fields are ignored, unknown variants
 //! are not understood, and a field may only be missing where it is optional or says its default.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::ops::Deref;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -295,6 +298,43 @@ impl<T: Record> Record for Option<T> {
 
     fn absent() -> Option<Self> {
         Some(None)
+    }
+}
+
+/// What is written again and again and hardly ever changes: its text is made once, for every copy.
+#[derive(Clone, Debug, Default)]
+pub struct Once<T>(Rc<(T, OnceCell<Vec<u8>>)>);
+
+impl<T> From<T> for Once<T> {
+    fn from(value: T) -> Self {
+        Self(Rc::new((value, OnceCell::new())))
+    }
+}
+
+impl<T> Deref for Once<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.0
+    }
+}
+
+impl<T: PartialEq> PartialEq for Once<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.0 == other.0.0
+    }
+}
+
+impl<T: Eq> Eq for Once<T> {}
+
+impl<T: Record> Record for Once<T> {
+    fn save(&self, out: &mut Vec<u8>) {
+        let (value, text) = &*self.0;
+        out.extend(text.get_or_init(|| to_json(value)));
+    }
+
+    fn load(value: &Value) -> Result<Self, Unfit> {
+        T::load(value).map(Self::from)
     }
 }
 

@@ -39,7 +39,8 @@ fn state() -> State {
                 nonblocking: true,
                 file: Some(file.clone()),
             })
-            .to_vec(),
+            .to_vec()
+            .into(),
         keyed: vec![0, 1],
         run: vec![1, 0, 2],
         workers: [Start::Open(label("start.1")), Start::Done, Start::Failed]

@@ -10,6 +10,7 @@ use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
+use crate::protocol::state::record::Once;
 use crate::protocol::state::{Held, Label, held};
 use crate::shell::adopted;
 use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
@@ -64,30 +65,54 @@ impl Listeners {
     }
 
     /// All of them, as workers have them.
-    pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
+    pub fn save(&self, held: &mut Held) {
+        held.listeners = self.saved();
+        held.keyed.clone_from(&self.keyed);
+        held.run.clone_from(&self.run);
+    }
+
+    /// The sockets themselves, under the labels that [`save`](Self::save) gives them.
+    pub fn pack<'a>(&'a self, packed: &mut Packed<'a>) {
+        for (index, listener) in (0..).zip(&self.all) {
+            packed.add(label(index), &listener.fd);
+        }
+    }
+
+    /// There may be thousands of them, written down at every turn of a reload, and nothing but their
+    /// flags can have changed.
+    fn saved(&self) -> Once<Vec<held::Listener>> {
+        let mut kept = self.saved.borrow_mut();
+        let all = self.all.iter();
+        let flags = all.map(|listener| fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default());
+        let flags: Vec<_> = flags.collect();
+        let same = kept.take().filter(|saved| {
+            let saved = saved.iter().map(|saved| &saved.nonblocking);
+            saved.eq(&flags)
+        });
+        kept.insert(same.unwrap_or_else(|| self.written(&flags).into()))
+            .clone()
+    }
+
+    fn written(&self, flags: &[bool]) -> Vec<held::Listener> {
         let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
         let files: BTreeMap<&Name, &SocketFile> = files.collect();
         let file_of = |listener: &Listener| Some(*files.get(&listener.kept_as()?)?);
-        // Nothing but its flags can have changed, and there may be thousands of them.
-        for (index, listener) in (0..).zip(&self.all) {
-            held.listeners.push(held::Listener {
-                fd: packed.add(Label::numbered("listener", index), &listener.fd),
-                key: listener.key.as_deref().map(str::to_owned),
-                name: listener.name().as_str().to_owned(),
-                origin: match listener.origin {
-                    Origin::Adopted => held::Origin::Adopted,
-                    Origin::Bound => held::Origin::Bound,
-                    Origin::Stored => held::Origin::Stored,
-                },
-                target: listener.target,
-                pin: listener.pin,
-                cookie: listener.cookie(),
-                nonblocking: fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default(),
-                file: file_of(listener).map(saved_socket_file),
-            });
-        }
-        held.keyed.clone_from(&self.keyed);
-        held.run.clone_from(&self.run);
+        let saved = |(index, (listener, nonblocking)): (u64, (&Listener, &bool))| held::Listener {
+            fd: label(index),
+            key: listener.key.as_deref().map(str::to_owned),
+            name: listener.name().as_str().to_owned(),
+            origin: match listener.origin {
+                Origin::Adopted => held::Origin::Adopted,
+                Origin::Bound => held::Origin::Bound,
+                Origin::Stored => held::Origin::Stored,
+            },
+            target: listener.target,
+            pin: listener.pin,
+            cookie: listener.cookie(),
+            nonblocking: *nonblocking,
+            file: file_of(listener).map(saved_socket_file),
+        };
+        (0..).zip(self.all.iter().zip(flags)).map(saved).collect()
     }
 
     /// The listeners of our predecessor: the same sockets, under the same numbers and names. Also
@@ -99,7 +124,7 @@ impl Listeners {
         // Where each is now, because those that are lost leave no gap.
         let mut places = Vec::new();
         let mut keys = BTreeMap::new();
-        for saved in &held.listeners {
+        for saved in held.listeners.iter() {
             let name = Name::new(&saved.name).unwrap_or_else(Name::unknown);
             let taken = luggage.take(&saved.fd);
             let taken = taken.and_then(|fd| restored(fd, saved, name));
@@ -125,6 +150,10 @@ impl Listeners {
         listeners.run = held.run.iter().filter_map(now).collect();
         (listeners, lost)
     }
+}
+
+fn label(index: u64) -> Label {
+    Label::numbered("listener", index)
 }
 
 /// The name under which systemd's fd store has, or gets, a socket that we bound.
