@@ -264,7 +264,8 @@ impl Supervisor {
             return Ok(());
         };
         let (state, packed) = self.testament(&survival.owed);
-        let wanted: BTreeSet<_> = packed.iter().map(|(label, _)| label.clone()).collect();
+        let mut wanted = BTreeSet::new();
+        wanted.extend(packed.iter().map(|(label, _)| label.clone()));
         let fresh = packed
             .iter()
             .filter(|(label, _)| !survival.stored.contains(label));

@@ -416,10 +416,11 @@ impl Record for BTreeMap<Label, i32> {
 
     fn load(value: &Value) -> Result<Self, Unfit> {
         let members = value.as_object().ok_or("not an object")?;
-        let label = |(name, number): (&String, &Value)| {
+        let mut all = Self::new();
+        for (name, number) in members {
             let label = Label::new(name).ok_or_else(|| format!("{name}: not a label"))?;
-            Ok((label, i32::load(number)?))
-        };
-        members.iter().map(label).collect()
+            all.insert(label, i32::load(number)?);
+        }
+        Ok(all)
     }
 }

@@ -37,11 +37,11 @@ impl Listeners {
     /// Makes each socket block or not as the running generations know it: systemd changes that when
     /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
     pub fn restore_flags(&self, saved: &[held::Listener]) {
-        let saved = saved.iter();
-        let saved = saved.filter_map(|saved| Some((saved.cookie?, saved.nonblocking)));
-        let saved: BTreeMap<_, _> = saved.collect();
+        let flag = |saved: &held::Listener| Some((saved.cookie?, saved.nonblocking));
+        let mut flags = BTreeMap::new();
+        flags.extend(saved.iter().filter_map(flag));
         for listener in &self.all {
-            let known = listener.cookie().and_then(|cookie| saved.get(&cookie));
+            let known = listener.cookie().and_then(|cookie| flags.get(&cookie));
             if let Some(nonblocking) = known {
                 // It can only fail for what is no open descriptor.
                 let _ = fd::set_nonblocking(listener.fd.as_fd(), *nonblocking);
@@ -52,10 +52,11 @@ impl Listeners {
     /// What those that run do not have, because they were given these; by key, or address.
     #[must_use]
     pub fn not_among(&self, saved: &[held::Listener]) -> Vec<String> {
-        let saved: BTreeSet<_> = saved.iter().filter_map(|saved| saved.cookie).collect();
+        let mut known = BTreeSet::new();
+        known.extend(saved.iter().filter_map(|saved| saved.cookie));
         let fresh = |listener: &&Listener| {
             let cookie = listener.cookie();
-            cookie.is_some_and(|cookie| !saved.contains(&cookie))
+            cookie.is_some_and(|cookie| !known.contains(&cookie))
         };
         let name = |listener: &Listener| {
             let key = listener.key.clone();
@@ -94,8 +95,8 @@ impl Listeners {
     }
 
     fn written(&self, flags: &[bool]) -> Vec<held::Listener> {
-        let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
-        let files: BTreeMap<&Name, &SocketFile> = files.collect();
+        let mut files = BTreeMap::new();
+        files.extend(self.files.iter().map(|file| (&file.kept_as, &file.file)));
         let file_of = |listener: &Listener| Some(*files.get(&listener.kept_as()?)?);
         let saved = |(index, (listener, nonblocking)): (u64, (&Listener, &bool))| held::Listener {
             fd: label(index),
