@@ -1,21 +1,50 @@
 //! `sd-starter`, also under the name `start_server`. See `sd-starter --help`.
 
+#![cfg_attr(target_env = "gnu", no_main)]
+#![cfg_attr(
+    target_env = "gnu",
+    expect(
+        unsafe_code,
+        reason = "main is exported under the C library's name for it"
+    )
+)]
+
 use std::io::Write;
-use std::process::ExitCode;
 
 use sd_starter::Starter;
 use sd_starter::cli::errand::{self, InVain};
 use sd_starter::cli::{self, Refusal};
 use sd_starter::core::Outcome;
+#[cfg(target_env = "gnu")]
+use sd_starter::os::signals;
 use sd_starter::shell::heritage;
 use sd_starter::shell::settings::{Invocation, ProgramName};
 use sd_starter::shell::start::exit_code;
 use sd_starter::shell::voice::Voice;
 
-fn main() -> ExitCode {
+/// Entered by the C library itself. Rust's runtime would first read /proc/self/maps, for a message in
+/// case of a stack overflow: a seventh of the system calls before the first worker, and a tenth of the
+/// time. (Arguments are there all the same where the C library is GNU's.)
+#[cfg(target_env = "gnu")]
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    signals::ignore_pipe();
+    let code = run();
+    // That nobody reads it is no error.
+    let _ = std::io::stdout().flush();
+    code.into()
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn main() -> std::process::ExitCode {
+    run().into()
+}
+
+/// Does what the command line asks for, and answers the exit code.
+fn run() -> u8 {
     let environment: Vec<_> = std::env::vars_os().collect();
     let name = cli::program_name(&std::env::args_os().next().unwrap_or_default());
-    let code = match cli::parse(std::env::args_os(), &environment) {
+    match cli::parse(std::env::args_os(), &environment) {
         Ok(Invocation::Supervise(settings)) => {
             match Starter::from(*settings).environment(environment).run() {
                 Ok(Outcome::Stopped) => exit_code::OK,
@@ -52,8 +81,7 @@ fn main() -> ExitCode {
             }
             code
         }
-    };
-    ExitCode::from(code)
+    }
 }
 
 fn done(name: ProgramName, result: Result<(), InVain>) -> u8 {

@@ -1,4 +1,4 @@
-//! The options of `sd-starter`, and the source of its help and man page.
+//! The options of `sd-starter`, and the source of its help and man page. `cli::getopt` reads them.
 //!
 //! Values stay texts here: `--restart` and `--stop` are given the whole command
 //! line by scripts and must not judge the rest of it, so the checking is done
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 /// A DURATION is a number of seconds, with a fraction if need be (5, 0.5), or
 /// numbers with units (500ms, 1m 30s). A SIGNAL is a name or a number (TERM,
 /// SIGTERM, 15). Options may be abbreviated.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Debug, Default, Eq, Parser, PartialEq)]
 #[command(
     name = "sd-starter",
     version,

@@ -6,6 +6,7 @@ use crate::core::Attempts;
 use crate::protocol::duration::Limit;
 use crate::protocol::signal_name::Signal;
 use crate::shell::settings::{Errand, LogTarget, Ready, Settings};
+use clap::CommandFactory;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -433,7 +434,7 @@ fn a_log_command_keeps_its_blanks() {
 
 #[test]
 fn the_definitions_hold_together() {
-    command(ProgramName::SdStarter).debug_assert();
+    arguments::Arguments::command().debug_assert();
 }
 
 #[test]

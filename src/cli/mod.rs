@@ -3,7 +3,8 @@
 //! | file | does |
 //! |---|---|
 //! | [`arguments`] | defines the options of `sd-starter`, with their help |
-//! | `getopt` | reads Perl's spellings of them |
+//! | `getopt` | reads them, in Perl's spellings too |
+//! | `help` | has the texts of `--help` |
 //! | `environment` | reads the variables that stand in for options |
 //! | `values` | checks single values |
 //! | `settings` | fills in the defaults |
@@ -29,6 +30,7 @@ pub mod control;
 mod environment;
 pub mod errand;
 mod getopt;
+mod help;
 pub mod openmetrics;
 pub mod progress;
 pub mod refusal;
@@ -45,8 +47,6 @@ mod forms;
 
 use crate::shell::settings::{Invocation, ProgramName};
 use crate::shell::trial;
-use arguments::Arguments;
-use clap::{CommandFactory, FromArgMatches};
 use environment::Environment;
 pub use refusal::Refusal;
 use std::ffi::{OsStr, OsString};
@@ -67,12 +67,7 @@ pub fn parse(
     // Ours alone, and in front of a command line of any age: no option that people see, complete or
     // abbreviate.
     let is_trial = argv.next_if(|first| first == trial::OPTION).is_some();
-    let mut command = command(name);
-    let arguments = getopt::normalize(&mut command, argv)?;
-    let mut matches = command
-        .no_binary_name(true)
-        .try_get_matches_from(arguments)?;
-    let arguments = Arguments::from_arg_matches_mut(&mut matches)?;
+    let arguments = getopt::read(argv, name)?;
     let invocation = settings::invocation(arguments, name, &Environment(environment))?;
     match (is_trial, invocation) {
         (false, invocation) => Ok(invocation),
@@ -89,15 +84,5 @@ pub fn program_name(argv0: &OsStr) -> ProgramName {
         ProgramName::StartServer
     } else {
         ProgramName::SdStarter
-    }
-}
-
-fn command(name: ProgramName) -> clap::Command {
-    let command = Arguments::command();
-    match name {
-        ProgramName::SdStarter => command,
-        ProgramName::StartServer => {
-            command.override_usage("start_server [OPTIONS] [--] PROGRAM [ARGS]...")
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! A command line that ends here: with a help text or with a mistake.
 
-use clap::error::{ContextKind, ErrorKind};
 use std::fmt;
 
 /// A bad option or value.
@@ -58,27 +57,6 @@ impl Refusal {
         match self {
             Refusal::Text(_) => 0,
             Refusal::Mistake { code, .. } => *code,
-        }
-    }
-}
-
-/// clap's first line says it all; what follows is a usage that fills the screen.
-impl From<clap::Error> for Refusal {
-    fn from(error: clap::Error) -> Refusal {
-        let text = error.render().to_string();
-        if matches!(
-            error.kind(),
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-        ) {
-            return Refusal::Text(text);
-        }
-        let mut line = text.lines().next().unwrap_or_default().to_owned();
-        if let Some(similar) = error.get(ContextKind::SuggestedArg) {
-            line.push_str(&format!(" (did you mean '{similar}'?)"));
-        }
-        Refusal::Mistake {
-            line,
-            code: EXIT_USAGE,
         }
     }
 }

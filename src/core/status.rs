@@ -120,7 +120,7 @@ impl Machine {
                 ..seen(worker, state, since)
             })
         }));
-        generations.sort_by_key(|seen| seen.generation);
+        generations.sort_unstable_by_key(|seen| seen.generation);
         Snapshot {
             generations,
             newest: self.newest,

@@ -60,6 +60,8 @@ pub mod socket;
 pub mod socket_file;
 #[cfg(feature = "supervisor")]
 pub mod succession;
+#[cfg(all(feature = "supervisor", target_env = "gnu"))]
+mod unwinder;
 
 #[cfg(feature = "supervisor")]
 use std::io;

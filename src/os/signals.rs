@@ -19,8 +19,8 @@ use nix::sys::signalfd::{self, SfdFlags};
 
 use super::retry;
 
-/// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime,
-/// SIGCHLD by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
+/// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime or
+/// [`ignore_pipe`], SIGCHLD by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
 /// ignored; putting all 64 back cost more system calls than everything else in a spawn.
 const CHANGED: [i32; 2] = [libc::SIGPIPE, libc::SIGCHLD];
 
@@ -138,14 +138,14 @@ impl AsFd for SignalFd {
     }
 }
 
-/// Saves the original state, blocks `signals` and reads them from a non-blocking,
-/// close-on-exec descriptor instead. A signal that we were started with as ignored
+/// Saves the original state and blocks `signals`, to be read from a non-blocking,
+/// close-on-exec descriptor instead ([`Blocked::open`]). A signal that we were started with as ignored
 /// arrives too: while blocked, Linux keeps it. SIGCHLD becomes default, because
 /// with it ignored the kernel reaps children itself and no status is ever seen.
 ///
 /// # Errors
-/// `EINVAL` for a number that is no signal, else as signalfd(2).
-pub fn take_over(signals: &[i32]) -> io::Result<(Original, SignalFd)> {
+/// `EINVAL` for a number that is no signal.
+pub fn take_over(signals: &[i32]) -> io::Result<(Original, Blocked)> {
     let original = Original::save();
     let mut set = empty_set();
     for signal in signals {
@@ -160,8 +160,28 @@ pub fn take_over(signals: &[i32]) -> io::Result<(Original, SignalFd)> {
     }
     // SAFETY: an initialised set with checked members.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
-    let fd = signalfd::SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    Ok((original, SignalFd(fd)))
+    Ok((original, Blocked(set)))
+}
+
+/// Signals that wait in the kernel until they are read.
+#[derive(Debug)]
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// The descriptor from which they are read, with all that have come so far.
+    ///
+    /// # Errors
+    /// As signalfd(2).
+    pub fn open(&self) -> io::Result<SignalFd> {
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(SignalFd(signalfd::SignalFd::with_flags(&self.0, flags)?))
+    }
+}
+
+/// What Rust's runtime does for a `main` of its own: a peer that goes away is an error of write(2),
+/// and no signal.
+pub fn ignore_pipe() {
+    set_disposition(libc::SIGPIPE, libc::SIG_IGN);
 }
 
 /// Sets the mask, if one is given; answers the one before.
@@ -211,7 +231,8 @@ mod tests {
     #[test]
     fn a_blocked_signal_is_read_with_its_sender() {
         let signal = libc::SIGRTMIN() + 1;
-        let (_, signals) = take_over(&[libc::SIGURG, signal]).unwrap();
+        let (_, blocked) = take_over(&[libc::SIGURG, signal]).unwrap();
+        let signals = blocked.open().unwrap();
         assert!(fd::is_nonblocking(signals.as_fd()).unwrap());
         assert!(fd::is_close_on_exec(signals.as_fd()).unwrap());
         assert_eq!(signals.receive().unwrap(), None);

@@ -32,14 +32,14 @@ pub mod consent;
 pub mod held;
 pub mod label;
 pub mod machine;
+pub mod record;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 pub use held::Held;
 pub use label::Label;
+use record::record;
 
 /// The version that we write.
 pub const VERSION: u32 = 1;
@@ -59,19 +59,19 @@ const MAGIC: &str = "sd-starter state";
 /// The longest first line.
 const MAX_HEAD: usize = 128;
 
-/// All of it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct State {
-    /// The version of the program that wrote it.
-    pub writer: String,
-    /// The state machine.
-    pub machine: machine::Machine,
-    /// What the shell held.
-    pub held: Held,
-    /// Which label has which number; empty where labels are found by other means.
-    #[serde(default)]
-    pub fds: BTreeMap<Label, i32>,
+record! {
+    /// All of it.
+    #[derive(Clone, Debug, Eq, PartialEq)]
+    pub struct State {
+        /// The version of the program that wrote it.
+        pub writer: String,
+        /// The state machine.
+        pub machine: machine::Machine,
+        /// What the shell held.
+        pub held: Held,
+        /// Which label has which number; empty where labels are found by other means.
+        pub fds: BTreeMap<Label, i32> = BTreeMap::new(),
+    }
 }
 
 /// Why a state cannot be read.
@@ -117,7 +117,7 @@ impl std::error::Error for Unreadable {}
 /// # Errors
 /// `TooLong` for one that nobody would read.
 pub fn render(state: &State) -> Result<Vec<u8>, Unreadable> {
-    let body = serde_json::to_vec(state).map_err(|error| Unreadable::Content(error.to_string()))?;
+    let body = record::to_json(state);
     let head = format!("{MAGIC} {VERSION} {NEEDS} {}", body.len());
     let sum = checksum(&head, &body);
     let mut bytes = format!("{head} {sum:016x}\n").into_bytes();
@@ -157,7 +157,7 @@ pub fn parse(bytes: &[u8]) -> Result<State, Unreadable> {
     if length != Some(body.len()) || sum != Some(checksum(summed, body)) {
         return Err(Unreadable::Torn);
     }
-    serde_json::from_slice(body).map_err(|error| Unreadable::Content(error.to_string()))
+    record::from_json(body).map_err(Unreadable::Content)
 }
 
 /// FNV-1a, 64 bits: against accidents, not against forgers, who cannot come here.

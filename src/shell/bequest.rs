@@ -56,7 +56,8 @@ impl Supervisor {
                 .map(|herald| packed.add(Label::of("herald"), herald)),
             ..Held::default()
         };
-        self.listeners.save(&mut packed, &mut held);
+        self.listeners.save(&mut held);
+        self.listeners.pack(&mut packed);
         if let Some(ledger) = self.ledger() {
             packed.add(ledger_label(), ledger);
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,10 @@ struct Leaf {
 /// Our own cgroup v2 path, where there is one.
 #[must_use]
 pub fn own_path() -> Option<String> {
-    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mut text = String::with_capacity(4096);
+    let file = File::open("/proc/self/cgroup").ok()?;
+    // Bounded, so that nobody asks for its size first, which is 0.
+    file.take(1 << 16).read_to_string(&mut text).ok()?;
     cgroup_path::unified(&text).map(str::to_owned)
 }
 
@@ -60,16 +63,17 @@ pub(super) fn is_our_leaf(directory: &Path) -> bool {
 }
 
 impl Cgroups {
-    /// Takes over the unit's cgroup if it was delegated to us; `None` where it was not.
+    /// Takes over the unit's cgroup, which is at `path` ([`own_path`]), if it was delegated to us;
+    /// `None` where it was not.
     ///
     /// # Errors
     /// As mkdir(2), `EROFS` with `ProtectControlGroups=yes`; as a write to `cgroup.procs`.
-    pub fn take_over() -> io::Result<Option<Self>> {
-        let Some(path) = own_path().filter(|path| path != "/") else {
+    pub fn take_over(path: &str) -> io::Result<Option<Self>> {
+        if path == "/" {
             return Ok(None);
-        };
+        }
         let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        let Some(own) = cgroup_path::directory(&mounts, &path).map(PathBuf::from) else {
+        let Some(own) = cgroup_path::directory(&mounts, path).map(PathBuf::from) else {
             return Ok(None);
         };
         let at_home = own.file_name().is_some_and(|name| name == OURS);

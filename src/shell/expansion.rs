@@ -77,7 +77,7 @@ fn find<'a>(text: &str, listeners: &'a [Listener]) -> Result<&'a Listener, Strin
         .filter(|listener| listener.key.as_deref() == Some(text));
     let by_name = listeners
         .iter()
-        .filter(|listener| listener.name.as_str() == text);
+        .filter(|listener| listener.name().as_str() == text);
     let mut found: Vec<_> = by_key.collect();
     if found.is_empty() {
         found = by_name.collect();

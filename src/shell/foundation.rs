@@ -238,14 +238,14 @@ fn open_vault(
     for listener in listeners.as_slice() {
         if listener.origin == Origin::Stored {
             listener
-                .kept_as
-                .iter()
-                .for_each(|name| vault.has(name.clone()));
+                .kept_as()
+                .into_iter()
+                .for_each(|name| vault.has(name));
         }
     }
     for (name, fd) in listeners.to_keep() {
         // A listener has no other end, and what becomes of it is for us to say.
-        vault.keep(manager, name, fd, false)?;
+        vault.keep(manager, &name, fd, false)?;
     }
     listeners.entrust();
     Ok(Some(vault))

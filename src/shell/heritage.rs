@@ -1,6 +1,5 @@
 //! What a predecessor has left us: the state that it wrote, and the descriptors that came along.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -156,8 +155,9 @@ pub fn unclaimed(settings: &Settings) -> Vec<Inherited> {
         name.to_str()?.parse::<i32>().ok()
     });
     // By number: the order in which they were opened.
-    let numbers: BTreeMap<_, _> = numbers.map(|number| (number, ())).collect();
-    let adopted = numbers.into_keys().filter_map(|number| {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    let adopted = numbers.into_iter().filter_map(|number| {
         let fd = fd::adopt(number).ok()?;
         let facts = adopted::facts(fd.as_fd()).ok()?;
         let listens = match facts.kind {

@@ -57,7 +57,7 @@ impl Ledger {
         for offset in [0, HALF] {
             places.extend(read(&file, offset).map_err(|error| error.to_string())?);
         }
-        places.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        places.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
         let number = places.first().map_or(0, |(number, _)| *number);
         let mut ledger = Self {
             file,

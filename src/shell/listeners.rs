@@ -17,7 +17,9 @@ use crate::protocol::address::{self, Address, SocketKind};
 use crate::protocol::keepsake::{self, Keepsake};
 use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
-use std::cell::OnceCell;
+use crate::protocol::state::held;
+use crate::protocol::state::record::Once;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -43,13 +45,14 @@ pub enum Origin {
     Stored,
 }
 
-/// One socket that we hold.
+/// One socket that we hold. There may be thousands: what can be told from something else is not
+/// kept.
 #[derive(Debug)]
 pub struct Listener {
     /// Its name in `SERVER_STARTER_PORT`, if it can have one there.
-    pub key: Option<String>,
-    /// Its name in `LISTEN_FDNAMES`.
-    pub name: Name,
+    pub key: Option<Box<str>>,
+    /// Its name in `LISTEN_FDNAMES`, where that is not its key.
+    own_name: Option<Box<Name>>,
     /// Our copy.
     pub fd: OwnedFd,
     /// Where it came from.
@@ -63,9 +66,42 @@ pub struct Listener {
     /// The number that the user asked for.
     pub pin: Option<RawFd>,
     /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
-    pub kept_as: Option<Name>,
+    kept: Kept,
     /// What `cookie` has found.
     known_by: OnceCell<Option<u64>>,
+}
+
+/// What systemd's fd store has, or gets, a socket as.
+#[derive(Debug)]
+enum Kept {
+    /// We have not bound it.
+    Never,
+    /// As the so-manieth `--port` with its key.
+    Port(u32),
+    /// By this name.
+    As(Box<Name>),
+}
+
+impl Listener {
+    /// Its name in `LISTEN_FDNAMES`: a socket that we bound is called by its key, if that can be.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        match (&self.own_name, self.key.as_deref().and_then(Name::new)) {
+            (Some(name), _) => Name::clone(name),
+            (None, Some(name)) => name,
+            (None, None) => Name::unknown(),
+        }
+    }
+
+    /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
+    #[must_use]
+    pub fn kept_as(&self) -> Option<Name> {
+        match &self.kept {
+            Kept::Never => None,
+            Kept::Port(nth) => Some(Keepsake::port(self.key.as_deref()?, *nth).name()),
+            Kept::As(name) => Some(Name::clone(name)),
+        }
+    }
 }
 
 /// What the command line says about listeners.
@@ -99,6 +135,8 @@ pub struct Listeners {
     files: Vec<BoundFile>,
     warnings: Vec<Warning>,
     released: Vec<Name>,
+    /// As they were written down last.
+    saved: RefCell<Option<Once<Vec<held::Listener>>>>,
 }
 
 /// The file of a unix socket that we bound.
@@ -189,17 +227,17 @@ impl Listeners {
         for spec in wanted.ports {
             let address = bound::resolve(spec)?;
             let nth = keys.entry(&spec.key).or_default();
-            let keepsake = Keepsake::port(&spec.key, *nth);
+            let this = *nth;
             *nth += 1;
             let source = match claim::port(&self.all[..adopted], &claimed, address, spec.udp) {
                 Some(index) => Source::Adopted(index),
-                None => match stock.port(address, spec.udp, &keepsake) {
+                None => match stock.port(address, spec, this) {
                     Some(socket) => Source::Stored(socket),
                     None => Source::Missing,
                 },
             };
             source.claim(&mut claimed);
-            ports.push((spec, address, keepsake, source));
+            ports.push((spec, address, this, source));
         }
         for path in wanted.paths {
             let source = match claim::path(&self.all[..adopted], &claimed, path) {
@@ -212,7 +250,7 @@ impl Listeners {
                             port: None,
                             error,
                         })?;
-                        self.own_file(file, socket.kept_as.clone(), true);
+                        self.own_file(file, socket.kept_as(), true);
                         Source::Stored(socket)
                     }
                     None => Source::Missing,
@@ -228,7 +266,7 @@ impl Listeners {
         }
 
         let mut named = Vec::new();
-        for (spec, address, keepsake, source) in ports {
+        for (spec, address, nth, source) in ports {
             let index = match source {
                 Source::Adopted(index) => index,
                 Source::Stored(socket) => self.restore(socket, wanted)?,
@@ -244,10 +282,10 @@ impl Listeners {
                         other => Err(other),
                     })?;
                     let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
-                    self.push(fd, facts, keepsake.name())
+                    self.push(fd, facts, Kept::Port(nth))
                 }
             };
-            self.call(index, Some(spec.key.clone()));
+            self.call(index, Some(spec.key.as_str()));
             self.all[index].pin = spec.pin;
             named.push(index);
         }
@@ -257,7 +295,8 @@ impl Listeners {
                 Source::Stored(socket) => self.restore(socket, wanted)?,
                 Source::Missing => self.bind_path(path, wanted)?,
             };
-            self.call(index, address::path_key(path.as_os_str().as_bytes()));
+            let key = address::path_key(path.as_os_str().as_bytes());
+            self.call(index, key.as_deref());
             named.push(index);
         }
         self.override_keys(wanted.keys);
@@ -284,7 +323,7 @@ impl Listeners {
             }
             let key = address::key_of(&facts.address, facts.kind);
             self.all
-                .push(listener(key, name, fd, Origin::Adopted, facts));
+                .push(listener(key, Some(name), fd, Origin::Adopted, facts));
         }
         let mut stock = Stock::default();
         for inherited in ours {
@@ -294,9 +333,9 @@ impl Listeners {
     }
 
     /// Adds a socket that we bound, and answers its index.
-    fn push(&mut self, fd: OwnedFd, facts: Facts, kept_as: Name) -> usize {
-        let mut bound = listener(None, Name::unknown(), fd, Origin::Bound, facts);
-        bound.kept_as = Some(kept_as);
+    fn push(&mut self, fd: OwnedFd, facts: Facts, kept: Kept) -> usize {
+        let mut bound = listener(None, None, fd, Origin::Bound, facts);
+        bound.kept = kept;
         self.all.push(bound);
         self.all.len() - 1
     }
@@ -312,7 +351,7 @@ impl Listeners {
             self.warnings.push(Warning::Replaced { path });
         }
         let facts = adopted::facts(fd.as_fd()).map_err(ListenFailure::Move)?;
-        Ok(self.push(fd, facts, kept_as))
+        Ok(self.push(fd, facts, Kept::As(kept_as.into())))
     }
 
     fn own_file(&mut self, file: SocketFile, kept_as: Option<Name>, outlives_us: bool) {
@@ -339,26 +378,19 @@ impl Listeners {
         Ok(self.all.len() - 1)
     }
 
-    /// Gives a listener the key that the user wrote; one that we bound is called so
-    /// in `LISTEN_FDNAMES` as well, if that can be.
-    fn call(&mut self, index: usize, key: Option<String>) {
-        let listener = &mut self.all[index];
-        let name = key.as_deref().and_then(Name::new);
-        match (listener.origin, name) {
-            (Origin::Bound | Origin::Stored, Some(name)) => listener.name = name,
-            (Origin::Adopted, _) | (_, None) => {}
-        }
-        listener.key = key;
+    /// Gives a listener the key that the user wrote.
+    fn call(&mut self, index: usize, key: Option<&str>) {
+        self.all[index].key = key.map(Box::from);
     }
 
     fn override_keys(&mut self, keys: &[ListenKey]) {
         for ListenKey { name, key } in keys {
             let called = |listener: &&mut Listener| {
-                listener.origin == Origin::Adopted && listener.name == *name
+                listener.origin == Origin::Adopted && listener.name() == *name
             };
             let mut found = false;
             for listener in self.all.iter_mut().filter(called) {
-                listener.key = Some(key.clone());
+                listener.key = Some(key.as_str().into());
                 found = true;
             }
             if !found {
@@ -393,7 +425,7 @@ impl Listeners {
             let key = listener.key.clone();
             format!(
                 "--port {}",
-                key.unwrap_or_else(|| listener.address.to_string())
+                key.map_or_else(|| listener.address.to_string(), String::from)
             )
         };
         match clash {
@@ -419,17 +451,21 @@ impl Listeners {
             let listener = &self.all[*index];
             let Some(key) = &listener.key else {
                 self.warnings.push(Warning::NoKey {
-                    name: listener.name.clone(),
+                    name: listener.name(),
                     address: listener.address.clone(),
                 });
                 continue;
             };
-            if !seen.insert(key.as_str()) {
-                self.warnings.push(Warning::SharedKey { key: key.clone() });
+            if !seen.insert(&**key) {
+                self.warnings.push(Warning::SharedKey {
+                    key: key.to_string(),
+                });
             }
             let is_ipv6 = matches!(listener.address, Address::Inet6 { v6only: false, .. });
             if is_ipv6 && !key.contains(['[', '/']) {
-                self.warnings.push(Warning::DualStack { key: key.clone() });
+                self.warnings.push(Warning::DualStack {
+                    key: key.to_string(),
+                });
             }
             self.keyed.push(*index);
         }
@@ -459,8 +495,8 @@ impl Listeners {
 
     /// The names of those from number 3 on, as many as `LISTEN_FDS` counts.
     #[must_use]
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &Name> {
-        self.run.iter().map(|index| &self.all[*index].name)
+    pub fn names(&self) -> impl ExactSizeIterator<Item = Name> {
+        self.run.iter().map(|index| self.all[*index].name())
     }
 
     /// What is worth a line in the log.
@@ -470,10 +506,10 @@ impl Listeners {
     }
 
     /// What systemd's fd store does not have yet, with its name there.
-    pub fn to_keep(&self) -> impl Iterator<Item = (&Name, BorrowedFd<'_>)> {
+    pub fn to_keep(&self) -> impl Iterator<Item = (Name, BorrowedFd<'_>)> {
         let bound = self.all.iter();
         let bound = bound.filter(|listener| listener.origin == Origin::Bound);
-        bound.filter_map(|listener| Some((listener.kept_as.as_ref()?, listener.fd.as_fd())))
+        bound.filter_map(|listener| Some((listener.kept_as()?, listener.fd.as_fd())))
     }
 
     /// From now on nothing of them outlives us. Answers the names of those that systemd still has.
@@ -483,15 +519,14 @@ impl Listeners {
         }
         let stored = self.all.iter();
         let stored = stored.filter(|listener| listener.origin == Origin::Stored);
-        stored
-            .filter_map(|listener| listener.kept_as.clone())
-            .collect()
+        stored.filter_map(Listener::kept_as).collect()
     }
 
     /// Lets go of the files below these directories (`$RUNTIME_DIRECTORY`): when systemd throws
     /// its copies of the sockets away, it removes the directories as well. Answers the names of
     /// the other sockets with files, which nobody can reach once we have removed these.
     pub fn leave_files(&mut self, below: &[PathBuf]) -> Vec<Name> {
+        self.saved.take();
         self.files.retain(|file| {
             let is_below = |directory: &PathBuf| file.file.path().starts_with(directory);
             !below.iter().any(is_below)
@@ -503,6 +538,7 @@ impl Listeners {
     /// Removes the files of the unix sockets that we bound, unless they are somebody
     /// else's by now; answers what could not be removed.
     pub fn remove_files(&mut self) -> Vec<(PathBuf, io::Error)> {
+        self.saved.take();
         let files = self.files.drain(..);
         let failed = |BoundFile { file, .. }| match SocketFile::remove_if_ours(&file) {
             Ok(_) => None,
@@ -532,14 +568,14 @@ impl Source {
 
 fn listener(
     key: Option<String>,
-    name: Name,
+    own_name: Option<Name>,
     fd: OwnedFd,
     origin: Origin,
     facts: Facts,
 ) -> Listener {
     Listener {
-        key,
-        name,
+        key: key.map(String::into_boxed_str),
+        own_name: own_name.map(Box::new),
         fd,
         origin,
         address: facts.address,
@@ -547,7 +583,7 @@ fn listener(
         // Until it is placed.
         target: -1,
         pin: None,
-        kept_as: None,
+        kept: Kept::Never,
         // Who has not been asked for it yet is asked when it is needed.
         known_by: facts
             .cookie

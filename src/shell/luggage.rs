@@ -36,7 +36,9 @@ impl<'a> Packed<'a> {
     #[must_use]
     pub fn numbers(&self) -> BTreeMap<Label, i32> {
         let number = |(label, fd): (&Label, BorrowedFd<'_>)| (label.clone(), fd.as_raw_fd());
-        self.iter().map(number).collect()
+        let mut numbers = BTreeMap::new();
+        numbers.extend(self.iter().map(number));
+        numbers
     }
 }
 
@@ -53,7 +55,9 @@ impl Luggage {
             let lost = |error: &io::Error| log::warn!("cannot take over {label}: {error}");
             Some((label.clone(), fd.inspect_err(lost).ok()?))
         };
-        Self(numbers.iter().filter_map(adopt).collect())
+        let mut luggage = BTreeMap::new();
+        luggage.extend(numbers.iter().filter_map(adopt));
+        Self(luggage)
     }
 
     /// What came by other ways, under its labels.

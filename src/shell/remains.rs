@@ -1,7 +1,7 @@
 //! What a supervisor that crashed has left with systemd: its state, and the descriptors that go
 //! with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -109,7 +109,7 @@ impl Remains {
 /// such a socket its name looks taken.
 fn remove_mailboxes(fds: &BTreeMap<Label, OwnedFd>, workers: &[held::Worker]) {
     let wanted = workers.iter().filter_map(|worker| worker.mailbox.as_ref());
-    let wanted: BTreeSet<_> = wanted.map(|mailbox| &mailbox.fd).collect();
+    let wanted: Vec<_> = wanted.map(|mailbox| &mailbox.fd).collect();
     for (_, fd) in fds.iter().filter(|(label, _)| !wanted.contains(label)) {
         let Ok(Facts {
             address: Address::UnixPath(path),

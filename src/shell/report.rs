@@ -113,7 +113,7 @@ fn worker(seen: &Seen, usage: Option<Usage>, now: Now) -> Value {
 fn listener(listener: &Listener) -> Value {
     json!({
         "key": listener.key,
-        "name": listener.name.as_str(),
+        "name": listener.name().as_str(),
         "address": listener.address.to_string(),
         "kind": kind(&listener.address, listener.kind),
         "fd": listener.target,

@@ -97,7 +97,7 @@ pub(super) fn supervise(
     if reaps_strangers {
         heard.push(libc::SIGCHLD);
     }
-    let (original, signal_fd) =
+    let (original, blocked) =
         signals::take_over(&heard).map_err(system("taking over the signals"))?;
     let original = heritage.as_ref().map_or(original, Heritage::original);
     let own_program = own_program(&environment, heritage.as_ref());
@@ -136,6 +136,9 @@ pub(super) fn supervise(
         }
     };
     let listeners = gathered.inspect_err(|_| let_go(&environment, &released))?;
+    // Not before: the numbers from 3 on are the first that are free, and a socket that stands where
+    // workers find it need not be moved for each of them.
+    let signal_fd = blocked.open().map_err(system("taking over the signals"))?;
     let mut found = None;
     if survives(&settings, &environment) {
         let from_crash = remains.open(&settings);

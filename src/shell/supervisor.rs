@@ -28,7 +28,7 @@ use super::vault::Vault;
 use super::voice::Voice;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
-use crate::core::{Event, Machine, Now, Outcome, Requester};
+use crate::core::{Action, Event, Machine, Now, Outcome, Requester};
 use crate::os::clock;
 use crate::os::daemon::Herald;
 use crate::os::epoll::Epoll;
@@ -329,9 +329,15 @@ impl Supervisor {
                 };
                 let actions = self.machine.step(event, Now::at(now));
                 self.write_ahead(&actions)?;
-                for action in actions {
-                    self.perform(action)?;
+                // What is done goes before what is said of it: nobody waits for a line, but a worker
+                // to be started and an old one to be told to leave wait for each system call here.
+                let is_note = |action: &Action| matches!(action, Action::Note(_));
+                let (notes, deeds): (Vec<_>, Vec<_>) = actions.into_iter().partition(is_note);
+                let done: Result<(), _> = deeds.into_iter().try_for_each(|deed| self.perform(deed));
+                for note in notes {
+                    self.perform(note)?;
                 }
+                done?;
                 self.strike_off()?;
                 self.update_status_file();
             }

@@ -1,7 +1,8 @@
 //! What surrounds the workers beside their sockets: where they say that they are ready, what is
 //! kept for them, their cgroups, their way to the journal.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 
 use super::cgroups::{self, Cgroups};
 use super::fd_store::FdStore;
@@ -77,7 +78,9 @@ impl Surroundings {
                 &settings.program,
                 unit,
             ),
-            cgroups: if settings.no_cgroup { None } else { cgroups() },
+            cgroups: path
+                .filter(|_| !settings.no_cgroup)
+                .and_then(|path| cgroups(&path)),
             nuisances: Nuisances::default(),
         }
     }
@@ -90,8 +93,8 @@ impl Surroundings {
     }
 }
 
-fn cgroups() -> Option<Cgroups> {
-    match Cgroups::take_over() {
+fn cgroups(path: &str) -> Option<Cgroups> {
+    match Cgroups::take_over(path) {
         Ok(cgroups) => {
             if let Some(cgroups) = &cgroups {
                 let unit = cgroups.unit().display();
@@ -110,6 +113,9 @@ fn cgroups() -> Option<Cgroups> {
 /// What a signal would come to in a process; `None` where /proc does not tell.
 #[must_use]
 pub fn fate(pid: i32, signal: Signal) -> Option<Fate> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    signal_sets::fate(&status, signal)
+    // It is asked at every reload, and the kernel gives all of it in one piece.
+    let mut status = [0; 4096];
+    let mut file = File::open(format!("/proc/{pid}/status")).ok()?;
+    let length = file.read(&mut status).ok()?;
+    signal_sets::fate(&String::from_utf8_lossy(&status[..length]), signal)
 }

@@ -264,7 +264,8 @@ impl Supervisor {
             return Ok(());
         };
         let (state, packed) = self.testament(&survival.owed);
-        let wanted: BTreeSet<_> = packed.iter().map(|(label, _)| label.clone()).collect();
+        let mut wanted = BTreeSet::new();
+        wanted.extend(packed.iter().map(|(label, _)| label.clone()));
         let fresh = packed
             .iter()
             .filter(|(label, _)| !survival.stored.contains(label));
@@ -321,7 +322,7 @@ impl Supervisor {
             owed: owed.to_vec(),
             ..Held::default()
         };
-        self.listeners.save(&mut aside, &mut held);
+        self.listeners.save(&mut held);
         let state = State {
             writer: version().to_owned(),
             machine: self.machine.save(),

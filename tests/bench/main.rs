@@ -14,6 +14,7 @@
 mod support;
 
 mod alone;
+mod anatomy;
 mod book;
 mod booted;
 mod contender;
@@ -50,11 +51,16 @@ fn main() -> ExitCode {
     let mut book = Book::default();
     measure(&mut book, &options, &place, &rows);
 
+    // Not of the smoke, whose figures mean nothing.
+    let is_asked_why = !options.is_smoke && targets::are_missed(&book);
     let markdown = [
         format!("{machine}{}\n", options.remark()),
         targets::markdown(&book),
         book.overview(),
         book.details(),
+        is_asked_why
+            .then(|| anatomy::markdown(&place, &rows))
+            .unwrap_or_default(),
     ];
     let markdown = markdown.join("\n");
     if options.is_smoke {

@@ -156,8 +156,7 @@ fn targets(book: &Book) -> Vec<Target> {
             of(Metric::P99Ratio),
             1.2,
         ),
-        // Reported, and missed since upgrade in place came in: an open target, not a regression.
-        most("the larger program, MiB", "1.2", size, 1.2),
+        certain("the larger program, MiB", "1.2", size, 1.2),
     ]
 }
 
@@ -166,6 +165,13 @@ pub(crate) fn certainly_missed(book: &Book) -> Vec<&'static str> {
     let all = targets(book).into_iter();
     let missed = all.filter(|target| target.is_certain && target.is_met() == Some(false));
     missed.map(|target| target.what).collect()
+}
+
+/// Whether any of them is.
+pub(crate) fn are_missed(book: &Book) -> bool {
+    targets(book)
+        .iter()
+        .any(|target| target.is_met() == Some(false))
 }
 
 pub(crate) fn markdown(book: &Book) -> String {

@@ -74,6 +74,16 @@ fn man_pages_are_up_to_date() {
 }
 
 #[test]
+fn help_texts_are_up_to_date() {
+    // As wide as any terminal: they are not broken anew for each.
+    let mut command = Arguments::command().term_width(80);
+    let long = command.render_long_help().to_string();
+    is_up_to_date("../src/cli/help/long.txt", &long);
+    let short = command.render_help().to_string();
+    is_up_to_date("../src/cli/help/short.txt", &short);
+}
+
+#[test]
 fn completions_are_up_to_date() {
     for (name, command, _) in programs() {
         for (shell, file) in [

@@ -10,6 +10,7 @@ use super::moves::Move;
 use crate::core::{Event, Exit, Machine, Now, Policy, Request, Requester, StopBy, Word};
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
+use crate::protocol::state::record;
 
 /// The world: what was asked for and what became of it.
 pub(super) struct World {
@@ -342,8 +343,8 @@ impl World {
 
     /// Another process goes on where this one was, by way of the text between them.
     fn resume(&mut self) {
-        let saved = serde_json::to_vec(&self.machine.save()).expect("a state is a text");
-        let saved = serde_json::from_slice(&saved).expect("and back");
+        let saved = record::to_json(&self.machine.save());
+        let saved = record::from_json(&saved).expect("what was written is read");
         let restored = Machine::restore(&saved, self.machine.policy.clone());
         // Equal in every part, and a step depends on nothing else: so it behaves alike for ever.
         assert_eq!(restored.as_ref(), Ok(&self.machine), "something was lost");

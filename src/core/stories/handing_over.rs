@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::protocol::state::record::{self, Record};
 use crate::protocol::state::{self, Held, State};
 
 /// One directory for each version of the format. Released ones never change: a new version adds one.
@@ -267,7 +268,7 @@ mod garbage {
             kind in 0..4u8,
         ) {
             let (_, machine) = lives().swap_remove(life);
-            let mut saved = serde_json::to_value(machine.save()).expect("JSON");
+            let mut saved = serde_json::from_slice(&record::to_json(&machine.save())).expect("JSON");
             let value = match kind {
                 0 => serde_json::Value::Null,
                 1 => serde_json::json!([]),
@@ -275,7 +276,7 @@ mod garbage {
                 _ => number.into(),
             };
             mutate(&mut saved, &mut { which }, &value);
-            let Ok(saved) = serde_json::from_value(saved) else { return Ok(()) };
+            let Ok(saved) = state::machine::Machine::load(&saved) else { return Ok(()) };
             let Ok(mut machine) = Machine::restore(&saved, policy()) else { return Ok(()) };
             for event in [
                 Event::Tick, HANGUP, forked(3), executed(3), said(3, Word::FoundReady),

@@ -2,14 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// The longest name that systemd keeps (FDNAME= of sd_notify(3)).
 const MAX_LENGTH: usize = 255;
 
 /// A label: up to 255 visible ASCII characters without a colon, so that it can be an FDNAME=.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Label(String);
 
 impl Label {

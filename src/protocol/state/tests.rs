@@ -39,7 +39,8 @@ fn state() -> State {
                 nonblocking: true,
                 file: Some(file.clone()),
             })
-            .to_vec(),
+            .to_vec()
+            .into(),
         keyed: vec![0, 1],
         run: vec![1, 0, 2],
         workers: [Start::Open(label("start.1")), Start::Done, Start::Failed]
@@ -155,7 +156,7 @@ fn framed(version: u32, needs: u32, body: &str) -> Vec<u8> {
 }
 
 fn body() -> serde_json::Value {
-    serde_json::to_value(state()).unwrap()
+    serde_json::from_slice(&record::to_json(&state())).unwrap()
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Listener, Listeners, Origin};
+use super::{Kept, Listener, Listeners, Origin};
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
+use crate::protocol::state::record::Once;
 use crate::protocol::state::{Held, Label, held};
 use crate::shell::adopted;
 use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
@@ -36,11 +37,11 @@ impl Listeners {
     /// Makes each socket block or not as the running generations know it: systemd changes that when
     /// it restarts a service (`NonBlocking=`), for everybody who holds the socket.
     pub fn restore_flags(&self, saved: &[held::Listener]) {
-        let saved = saved.iter();
-        let saved = saved.filter_map(|saved| Some((saved.cookie?, saved.nonblocking)));
-        let saved: BTreeMap<_, _> = saved.collect();
+        let flag = |saved: &held::Listener| Some((saved.cookie?, saved.nonblocking));
+        let mut flags = BTreeMap::new();
+        flags.extend(saved.iter().filter_map(flag));
         for listener in &self.all {
-            let known = listener.cookie().and_then(|cookie| saved.get(&cookie));
+            let known = listener.cookie().and_then(|cookie| flags.get(&cookie));
             if let Some(nonblocking) = known {
                 // It can only fail for what is no open descriptor.
                 let _ = fd::set_nonblocking(listener.fd.as_fd(), *nonblocking);
@@ -51,43 +52,68 @@ impl Listeners {
     /// What those that run do not have, because they were given these; by key, or address.
     #[must_use]
     pub fn not_among(&self, saved: &[held::Listener]) -> Vec<String> {
-        let saved: BTreeSet<_> = saved.iter().filter_map(|saved| saved.cookie).collect();
+        let mut known = BTreeSet::new();
+        known.extend(saved.iter().filter_map(|saved| saved.cookie));
         let fresh = |listener: &&Listener| {
             let cookie = listener.cookie();
-            cookie.is_some_and(|cookie| !saved.contains(&cookie))
+            cookie.is_some_and(|cookie| !known.contains(&cookie))
         };
         let name = |listener: &Listener| {
             let key = listener.key.clone();
-            key.unwrap_or_else(|| listener.address.to_string())
+            key.map_or_else(|| listener.address.to_string(), String::from)
         };
         self.all.iter().filter(fresh).map(name).collect()
     }
 
     /// All of them, as workers have them.
-    pub fn save<'a>(&'a self, packed: &mut Packed<'a>, held: &mut Held) {
-        let files = self.files.iter().map(|file| (&file.kept_as, &file.file));
-        let files: BTreeMap<&Name, &SocketFile> = files.collect();
-        let file_of = |listener: &Listener| Some(*files.get(listener.kept_as.as_ref()?)?);
-        // Nothing but its flags can have changed, and there may be thousands of them.
-        for (index, listener) in (0..).zip(&self.all) {
-            held.listeners.push(held::Listener {
-                fd: packed.add(Label::numbered("listener", index), &listener.fd),
-                key: listener.key.clone(),
-                name: listener.name.as_str().to_owned(),
-                origin: match listener.origin {
-                    Origin::Adopted => held::Origin::Adopted,
-                    Origin::Bound => held::Origin::Bound,
-                    Origin::Stored => held::Origin::Stored,
-                },
-                target: listener.target,
-                pin: listener.pin,
-                cookie: listener.cookie(),
-                nonblocking: fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default(),
-                file: file_of(listener).map(saved_socket_file),
-            });
-        }
+    pub fn save(&self, held: &mut Held) {
+        held.listeners = self.saved();
         held.keyed.clone_from(&self.keyed);
         held.run.clone_from(&self.run);
+    }
+
+    /// The sockets themselves, under the labels that [`save`](Self::save) gives them.
+    pub fn pack<'a>(&'a self, packed: &mut Packed<'a>) {
+        for (index, listener) in (0..).zip(&self.all) {
+            packed.add(label(index), &listener.fd);
+        }
+    }
+
+    /// There may be thousands of them, written down at every turn of a reload, and nothing but their
+    /// flags can have changed.
+    fn saved(&self) -> Once<Vec<held::Listener>> {
+        let mut kept = self.saved.borrow_mut();
+        let all = self.all.iter();
+        let flags = all.map(|listener| fd::is_nonblocking(listener.fd.as_fd()).unwrap_or_default());
+        let flags: Vec<_> = flags.collect();
+        let same = kept.take().filter(|saved| {
+            let saved = saved.iter().map(|saved| &saved.nonblocking);
+            saved.eq(&flags)
+        });
+        kept.insert(same.unwrap_or_else(|| self.written(&flags).into()))
+            .clone()
+    }
+
+    fn written(&self, flags: &[bool]) -> Vec<held::Listener> {
+        let mut files = BTreeMap::new();
+        files.extend(self.files.iter().map(|file| (&file.kept_as, &file.file)));
+        let file_of = |listener: &Listener| Some(*files.get(&listener.kept_as()?)?);
+        let saved = |(index, (listener, nonblocking)): (u64, (&Listener, &bool))| held::Listener {
+            fd: label(index),
+            key: listener.key.as_deref().map(str::to_owned),
+            name: listener.name().as_str().to_owned(),
+            origin: match listener.origin {
+                Origin::Adopted => held::Origin::Adopted,
+                Origin::Bound => held::Origin::Bound,
+                Origin::Stored => held::Origin::Stored,
+            },
+            target: listener.target,
+            pin: listener.pin,
+            cookie: listener.cookie(),
+            nonblocking: *nonblocking,
+            file: file_of(listener).map(saved_socket_file),
+        };
+        (0..).zip(self.all.iter().zip(flags)).map(saved).collect()
     }
 
     /// The listeners of our predecessor: the same sockets, under the same numbers and names. Also
@@ -99,16 +125,16 @@ impl Listeners {
         // Where each is now, because those that are lost leave no gap.
         let mut places = Vec::new();
         let mut keys = BTreeMap::new();
-        for saved in &held.listeners {
+        for saved in held.listeners.iter() {
             let name = Name::new(&saved.name).unwrap_or_else(Name::unknown);
             let taken = luggage.take(&saved.fd);
             let taken = taken.and_then(|fd| restored(fd, saved, name));
             match taken {
                 Ok(mut listener) => {
                     let file = saved.file.as_ref().map(socket_file);
-                    listener.kept_as = keepsake_of(&listener, file.as_ref(), &mut keys);
+                    listener.kept = keepsake_of(&listener, file.as_ref(), &mut keys);
                     if let Some(file) = file {
-                        listeners.own_file(file, listener.kept_as.clone(), true);
+                        listeners.own_file(file, listener.kept_as(), true);
                     }
                     places.push(Some(listeners.all.len()));
                     listeners.all.push(listener);
@@ -127,25 +153,30 @@ impl Listeners {
     }
 }
 
+fn label(index: u64) -> Label {
+    Label::numbered("listener", index)
+}
+
 /// The name under which systemd's fd store has, or gets, a socket that we bound.
 fn keepsake_of(
     listener: &Listener,
     file: Option<&SocketFile>,
     keys: &mut BTreeMap<String, u32>,
-) -> Option<Name> {
-    let key = match listener.origin {
-        Origin::Adopted => return None,
-        Origin::Bound | Origin::Stored => listener.key.clone().unwrap_or_default(),
-    };
-    let keepsake = if let Some(file) = file {
-        let (device, inode) = file.identity();
-        Keepsake::path(&file.path().to_string_lossy(), device, inode)
-    } else {
-        let nth = keys.entry(key.clone()).or_default();
-        *nth += 1;
-        Keepsake::port(&key, *nth - 1)
-    };
-    Some(keepsake.name())
+) -> Kept {
+    match (listener.origin, file) {
+        (Origin::Adopted, _) => Kept::Never,
+        (Origin::Bound | Origin::Stored, Some(file)) => {
+            let (device, inode) = file.identity();
+            let keepsake = Keepsake::path(&file.path().to_string_lossy(), device, inode);
+            Kept::As(keepsake.name().into())
+        }
+        (Origin::Bound | Origin::Stored, None) => {
+            let key = listener.key.as_deref().unwrap_or_default();
+            let nth = keys.entry(key.to_owned()).or_default();
+            *nth += 1;
+            Kept::Port(*nth - 1)
+        }
+    }
 }
 
 /// A socket that is the one that was saved, and no other.
@@ -154,9 +185,11 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
     if facts.cookie != saved.cookie {
         return Err(io::Error::other("it is another socket"));
     }
+    let key = saved.key.as_deref();
+    let is_key = key.and_then(Name::new).as_ref() == Some(&name);
     Ok(Listener {
-        key: saved.key.clone(),
-        name,
+        key: key.map(Box::from),
+        own_name: (!is_key).then(|| Box::new(name)),
         fd,
         origin: match saved.origin {
             held::Origin::Adopted => Origin::Adopted,
@@ -167,7 +200,7 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         kind: facts.kind,
         target: saved.target,
         pin: saved.pin,
-        kept_as: None,
+        kept: Kept::Never,
         known_by: OnceCell::from(facts.cookie),
     })
 }

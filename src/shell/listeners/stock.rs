@@ -9,12 +9,13 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::super::adopted::{self, Inherited};
-use super::{Listener, Origin, claim, listener};
+use super::{Kept, Listener, Origin, claim, listener};
 use crate::os::socket;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::address::{Address, SocketKind};
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
+use crate::protocol::port::PortSpec;
 
 /// What came back and is not claimed yet.
 #[derive(Debug, Default)]
@@ -36,8 +37,8 @@ impl Stock {
         };
         match facts {
             Ok(facts) if is_listener && facts.cookie.is_some_and(|cookie| seen.insert(cookie)) => {
-                let mut socket = listener(None, Name::unknown(), fd, Origin::Stored, facts);
-                socket.kept_as = Some(name);
+                let mut socket = listener(None, None, fd, Origin::Stored, facts);
+                socket.kept = Kept::As(name.into());
                 self.sockets.push(socket);
             }
             Ok(_) | Err(_) => self.useless.push(name),
@@ -48,14 +49,18 @@ impl Stock {
     pub(super) fn port(
         &mut self,
         address: SocketAddr,
-        udp: bool,
-        keepsake: &Keepsake,
+        spec: &PortSpec,
+        nth: u32,
     ) -> Option<Listener> {
-        let named = keepsake.name();
-        let is_named = |socket: &Listener| socket.kept_as.as_ref() == Some(&named);
+        // As a rule nothing has come back.
+        if self.sockets.is_empty() {
+            return None;
+        }
+        let named = Keepsake::port(&spec.key, nth).name();
+        let is_named = |socket: &Listener| socket.kept_as().as_ref() == Some(&named);
         let index = match address.port() {
             0 => self.sockets.iter().position(is_named),
-            _ => claim::port(&self.sockets, &self.nobodys(), address, udp),
+            _ => claim::port(&self.sockets, &self.nobodys(), address, spec.udp),
         };
         Some(self.sockets.remove(index?))
     }
@@ -63,10 +68,8 @@ impl Stock {
     /// The socket of a `--path`, with its file, if clients still reach it there.
     pub(super) fn path(&mut self, path: &Path) -> Option<(Listener, SocketFile)> {
         let index = claim::path(&self.sockets, &self.nobodys(), path)?;
-        let keepsake = self.sockets[index]
-            .kept_as
-            .as_ref()
-            .and_then(Keepsake::parse);
+        let kept_as = self.sockets[index].kept_as();
+        let keepsake = kept_as.as_ref().and_then(Keepsake::parse);
         let Some(Keepsake::Path { device, inode, .. }) = keepsake else {
             return None;
         };
@@ -83,9 +86,9 @@ impl Stock {
     pub(super) fn give_up(self) -> (Vec<Name>, Retired) {
         let mut names = self.useless;
         for socket in &self.sockets {
-            if let Some(name) = &socket.kept_as {
-                remove_file(name, &socket.address);
-                names.push(name.clone());
+            if let Some(name) = socket.kept_as() {
+                remove_file(&name, &socket.address);
+                names.push(name);
             }
         }
         (names, Retired(self.sockets))
@@ -141,7 +144,7 @@ mod tests {
     use super::super::{Listeners, Wanted};
     use super::*;
     use crate::os::scratch::Scratch;
-    use crate::protocol::port::{PortSpec, parse};
+    use crate::protocol::port::parse;
     use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
     use std::path::PathBuf;
@@ -165,7 +168,7 @@ mod tests {
         let kept = listeners.as_slice().iter().rev();
         kept.map(|listener| Inherited {
             number: 3,
-            name: listener.kept_as.clone().unwrap(),
+            name: listener.kept_as().unwrap(),
             fd: listener.fd.try_clone().unwrap(),
         })
         .collect()

@@ -127,7 +127,10 @@ fn the_order_is_unnamed_then_ports_then_paths() {
     );
     let targets: Vec<_> = listeners.ports().iter().map(|(_, fd)| *fd).collect();
     assert_eq!(targets, [4, 5, 3, 6]);
-    let names: Vec<_> = listeners.names().map(Name::as_str).collect();
+    let names: Vec<_> = listeners
+        .names()
+        .map(|name| name.as_str().to_owned())
+        .collect();
     assert_eq!(names, ["n", "u", "unknown", path_text]);
     UnixStream::connect(&path).unwrap();
     assert!(listeners.remove_files().is_empty());

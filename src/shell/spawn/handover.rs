@@ -27,19 +27,25 @@ impl Handover {
         stored: &[(&Name, BorrowedFd<'_>)],
         reserved: Option<RawFd>,
     ) -> Self {
-        let pinned: Vec<_> = listeners
-            .as_slice()
-            .iter()
-            .map(|listener| (listener.target, &listener.name))
+        let run = listeners.names().collect();
+        if stored.is_empty() {
+            // The run is as long as it can be.
+            return Self {
+                places: Vec::new(),
+                names: run,
+            };
+        }
+        let all = listeners.as_slice().iter();
+        let pinned: Vec<_> = all
+            .map(|listener| (listener.target, listener.name()))
             .collect();
         let stored: Vec<_> = stored.iter().map(|(name, _)| *name).collect();
-        let run = listeners.names().cloned().collect();
         Self::continue_run(run, &pinned, &stored, reserved)
     }
 
     fn continue_run(
         run: Vec<Name>,
-        pinned: &[(RawFd, &Name)],
+        pinned: &[(RawFd, Name)],
         stored: &[&Name],
         reserved: Option<RawFd>,
     ) -> Self {
@@ -48,7 +54,7 @@ impl Handover {
         for number in (FIRST_FD..).skip(names.len()) {
             let name = match pinned.iter().find(|(target, _)| *target == number) {
                 _ if reserved == Some(number) => None,
-                Some((_, name)) => Some(*name),
+                Some((_, name)) => Some(name),
                 None => stored.next().map(|name| {
                     places.push(number);
                     *name
@@ -93,7 +99,6 @@ mod tests {
     ) -> (Vec<RawFd>, String) {
         let run: Vec<_> = run.iter().map(|text| name(text)).collect();
         let pinned: Vec<_> = pinned.iter().map(|(fd, text)| (*fd, name(text))).collect();
-        let pinned: Vec<_> = pinned.iter().map(|(fd, name)| (*fd, name)).collect();
         let stored = [name("s"), name("t")];
         let handover = Handover::continue_run(run, &pinned, &[&stored[0], &stored[1]], reserved);
         let names: Vec<_> = handover.names.iter().map(Name::as_str).collect();
