@@ -58,9 +58,11 @@ fn main() -> ExitCode {
         targets::markdown(&book),
         book.overview(),
         book.details(),
-        is_asked_why
-            .then(|| anatomy::markdown(&place, &rows))
-            .unwrap_or_default(),
+        if is_asked_why {
+            anatomy::markdown(&place, &rows)
+        } else {
+            String::new()
+        },
     ];
     let markdown = markdown.join("\n");
     if options.is_smoke {
