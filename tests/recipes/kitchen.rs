@@ -31,6 +31,8 @@ pub(crate) enum Traffic {
     Full,
     /// So few that there are moments without any.
     WithGaps,
+    /// Without those that are kept open: its page says that it closes them without a word.
+    NewOnly,
     /// As `Full`, through a web server in front.
     Front,
 }
@@ -111,7 +113,10 @@ impl Kitchen {
         });
         let plan = Plan {
             new_per_second: if traffic == Traffic::WithGaps { 10 } else { 60 },
-            keep_alive: if traffic == Traffic::WithGaps { 0 } else { 2 },
+            keep_alive: match traffic {
+                Traffic::Full | Traffic::Front => 2,
+                Traffic::WithGaps | Traffic::NewOnly => 0,
+            },
             keep_alive_pause: Duration::from_millis(50),
         };
         // Before a panic ends the group: php-fpm leaves it, and is found by its supervisor alone.

@@ -61,6 +61,7 @@ recipes! {
     twiggy: "twiggy", Traffic::WithGaps, [("/usr/bin/plackup", "libplack-perl"),
         ("/usr/share/perl5/Plack/Handler/Twiggy.pm", "twiggy")];
     haproxy: "haproxy", Traffic::Full, [("/usr/sbin/haproxy", "haproxy")];
+    nginx: "nginx", Traffic::NewOnly, [("/usr/sbin/nginx", "nginx")];
     go: "go", Traffic::Full, [("/usr/bin/go", "golang-go")];
     axum: "axum", Traffic::Full, [];
     php_fpm: "php-fpm", Traffic::Front, [("/usr/sbin/haproxy", "haproxy"), ("/etc/php", "php-fpm")];

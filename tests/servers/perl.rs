@@ -70,7 +70,6 @@ fn starman() {
     let Some(server) = Server::new("Starman, QUIT", &[STARMAN, SS_PREFORK]) else {
         return;
     };
-    let server = server.with_keep_alive();
     server.write("app.psgi", PSGI);
     let (_, module) = STARMAN_RECIPE
         .split_once("```perl title=Finish.pm\n")
