@@ -6,7 +6,8 @@
 //! cargo test --test recipes -- --nocapture
 //! ```
 //!
-//! `SD_STARTER_RECIPES_ROUNDS=20` makes two hundred reloads of the ten.
+//! `SD_STARTER_RECIPES_ROUNDS=20` makes two hundred reloads of the ten. `tests/recipes/on trixie`
+//! runs them on Debian 13, whatever this machine is.
 //!
 //! A server that is not installed is skipped, loudly; where CI is set that is a failure.
 
