@@ -1,20 +1,27 @@
-//! The README's first page, word for word: what it says in "Ten minutes" is what a person gets.
+//! The README's first page, word for word: what it says in "Ten minutes" is what a person gets, and
+//! what `tests/demo` prints is what happens.
 //!
-//! The commands are taken from the page and run on a booted systemd. Two lines of it are not, because
-//! a rig has no network: `apt-get install` (its packages are there) and `cargo build` (what it builds
-//! is there). In CI the system is this machine's; with `SD_STARTER_FRONT_DOOR=full` it is a fresh Debian
-//! 12, and then a fresh Debian 13 (see `support/root.sh`).
+//! The commands are taken from the page and run on a booted systemd. In CI that is this machine's, and
+//! three lines are left out, because a rig has no network: `apt-get` (its packages are there) and
+//! `cargo build` (what it builds is there). With `SD_STARTER_FRONT_DOOR=full` nothing is left out: a
+//! fresh Debian 12, and then a fresh Debian 13 (see `support/root.sh`), with what the page takes for
+//! given, Rust and a C linker, get packages from their mirror and build this repository.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::programs::{SD_STARTER, STARTERCTL};
 use crate::support::requirement;
 use crate::support::rig::Rig;
 
 const README: &str = include_str!("../../README.md");
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+/// A clone, in a fresh system.
+const CLONE: &str = "/root/sd-starter";
+/// What the page takes for given, and what a mirror and a registry are reached with.
+const GIVEN: &[&str] = &["apt", "ca-certificates", "gcc", "libc6-dev"];
 
 /// The `sh` blocks of the chapter, in order, up to the sentence about this test.
 fn commands() -> Vec<String> {
@@ -34,32 +41,25 @@ fn commands() -> Vec<String> {
     blocks.map(block).collect()
 }
 
-/// Runs the chapter, and compares what comes out with what the page says does.
-fn walk_in(rig: &Rig) {
-    let there = "/root/sd-starter/target/release";
-    fs::create_dir_all(rig.path(there)).expect("the rig's /root is writable");
-    for program in [SD_STARTER, STARTERCTL] {
-        let name = Path::new(program).file_name().expect("a program");
-        let inside = rig.path(there).join(name);
-        fs::copy(program, &inside).expect("the rig's /root is writable");
-        fs::set_permissions(inside, fs::Permissions::from_mode(0o755)).expect("our own file");
-    }
+/// Runs the chapter's blocks from this one on, and compares what comes out with what the page says does.
+fn walk_in(rig: &Rig, from: usize) {
     let said: Vec<String> = commands()
         .iter()
+        .skip(from)
         .map(|block| {
             let there = |line: &&str| !line.starts_with("apt-get ") && !line.starts_with("cargo ");
             let lines: Vec<_> = block.lines().filter(there).collect();
-            let script = format!("cd /root/sd-starter\n{}\n", lines.join("\n"));
+            let script = format!("cd {CLONE}\n{}\n", lines.join("\n"));
             // -e: whatever fails, fails the test.
             let output = rig.run(&["sh", "-e", "-c", &script]);
             assert!(output.status.success(), "{script}{output}");
             output.stdout
         })
         .collect();
-    let [install, first, good, bad, away] = said.as_slice() else {
+    let [.., first, good, bad, away] = said.as_slice() else {
         panic!("the chapter has {} blocks", said.len());
     };
-    assert_eq!(install, "");
+    assert_eq!(said.len(), 5 - from, "the chapter's blocks");
     assert!(first.ends_with("v1, generation 1\n"), "{first}");
     assert_eq!(good, "v2, generation 2\n");
     assert!(
@@ -81,39 +81,98 @@ fn walk_in(rig: &Rig) {
     }
 }
 
+fn full() -> bool {
+    std::env::var_os("SD_STARTER_FRONT_DOOR").is_some_and(|mode| mode == "full")
+}
+
 #[test]
 fn ten_minutes_word_for_word() {
-    if !requirement::file("/usr/bin/gunicorn", "gunicorn") {
-        return;
-    }
-    let full = std::env::var_os("SD_STARTER_FRONT_DOOR").is_some_and(|mode| mode == "full");
-    if !full {
+    if !full() && requirement::file("/usr/bin/gunicorn", "gunicorn") {
         if let Some(rig) = Rig::boot() {
-            walk_in(&rig);
+            let there = rig.path(Path::new(CLONE).join("target/release"));
+            fs::create_dir_all(&there).expect("the rig's /root is writable");
+            for program in [SD_STARTER, STARTERCTL] {
+                let inside = there.join(Path::new(program).file_name().expect("a program"));
+                fs::copy(program, &inside).expect("the rig's /root is writable");
+                fs::set_permissions(inside, fs::Permissions::from_mode(0o755)).expect("our file");
+            }
+            walk_in(&rig, 0);
         }
+    }
+}
+
+/// The whole of it, where `SD_STARTER_FRONT_DOOR=full` asks for it.
+#[test]
+fn ten_minutes_and_the_demo_on_fresh_debians() {
+    if !full() {
         return;
     }
     for suite in ["bookworm", "trixie"] {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/root.sh");
-        let root = Command::new("sh")
-            .args([script, suite, "gunicorn", "curl", "libgcc-s1"])
-            .output()
-            .expect("sh can be started");
-        let text = String::from_utf8_lossy(&root.stdout);
-        assert!(
-            root.status.success(),
-            "{}",
-            String::from_utf8_lossy(&root.stderr)
-        );
-        if let Some(rig) = Rig::boot_from(Path::new(text.trim())) {
-            walk_in(&rig);
-            println!(
-                "{suite}: {}",
-                rig.ok(&["systemctl", "--version"])
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-            );
+        let system = Fresh::new(suite);
+        let first = &commands()[0];
+        system.ok(&format!("cd {CLONE}\n{first}"));
+        crate::demo::as_it_says(|script| system.command(&format!("cd {CLONE}\n{script}")));
+        if let Some(rig) = Rig::boot_from(&system.root) {
+            walk_in(&rig, 1);
+            let version = rig.ok(&["systemctl", "--version"]);
+            println!("{suite}: {}", version.lines().next().unwrap_or_default());
         }
     }
+}
+
+/// A Debian of the test's own, with a clone of this repository in it. Gone with the value.
+struct Fresh {
+    root: PathBuf,
+    rust: String,
+}
+
+impl Fresh {
+    fn new(suite: &str) -> Self {
+        let run = |command: &mut Command| said(&command.output().expect("it can be started"));
+        let script = Path::new(SOURCE).join("tests/support/root.sh");
+        let base = run(Command::new("sh").arg(script).arg(suite).args(GIVEN));
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fresh-{suite}"));
+        let _ = fs::remove_dir_all(&root);
+        run(Command::new("cp").arg("-a").arg(base.trim()).arg(&root));
+        let copy = "mkdir -p \"$2\" && tar -C \"$1\" --exclude ./target --exclude ./.git -c . | tar -C \"$2\" -x";
+        let clone = root.join(CLONE.trim_start_matches('/'));
+        run(Command::new("sh")
+            .args(["-c", copy, "sh", SOURCE])
+            .arg(clone));
+        let rust = run(Command::new("rustc").args(["--print", "sysroot"]));
+        let rust = rust.trim().to_owned();
+        Self { root, rust }
+    }
+
+    /// A script that is to run in it.
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh"])
+            .arg(Path::new(SOURCE).join("tests/support/fresh.sh"))
+            .arg(&self.root)
+            .args([&self.rust, script])
+            .stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn ok(&self, script: &str) {
+        said(&self.command(script).output().expect("it can be started"));
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// The stdout of what must have succeeded.
+#[track_caller]
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}{error}", output.status);
+    out
 }

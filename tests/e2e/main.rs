@@ -22,6 +22,7 @@ mod bad_input;
 mod clients;
 mod console;
 mod crash;
+mod demo;
 mod draining;
 mod front_door;
 mod handing_over;

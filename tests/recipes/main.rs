@@ -6,6 +6,9 @@
 //! cargo test --test recipes -- --nocapture
 //! ```
 //!
+//! `SD_STARTER_RECIPES_ROUNDS=20` makes two hundred reloads of the ten. `tests/recipes/on trixie`
+//! runs them on Debian 13, whatever this machine is.
+//!
 //! A server that is not installed is skipped, loudly; where CI is set that is a failure.
 
 #![expect(clippy::panic, reason = "a test ends by it, with its reason")]
@@ -45,8 +48,8 @@ macro_rules! recipes {
 
 recipes! {
     gunicorn: "gunicorn", Traffic::Full, [("/usr/bin/gunicorn", "gunicorn")];
-    uvicorn: "uvicorn", Traffic::AlmostAll, [("/usr/bin/uvicorn", "uvicorn")];
-    hypercorn: "hypercorn", Traffic::AlmostAll,
+    uvicorn: "uvicorn", Traffic::Full, [("/usr/bin/uvicorn", "uvicorn")];
+    hypercorn: "hypercorn", Traffic::Full,
         [("/usr/lib/python3/dist-packages/hypercorn", "python3-hypercorn")];
     puma: "puma", Traffic::Full, [("/usr/bin/puma", "puma")];
     unicorn: "unicorn", Traffic::Full, [("/usr/bin/unicorn", "unicorn")];
@@ -54,13 +57,14 @@ recipes! {
     fastify: "fastify", Traffic::Full, [("/usr/bin/npm", "npm")];
     starlet: "starlet", Traffic::Full, [("/usr/bin/plackup", "libplack-perl"),
         ("/usr/share/perl5/Plack/Handler/Starlet.pm", "starlet")];
-    starman: "starman", Traffic::AlmostAll, [("/usr/bin/starman", "starman"),
+    starman: "starman", Traffic::Full, [("/usr/bin/starman", "starman"),
         ("/usr/share/perl5/Net/Server/SS/PreFork.pm", "libnet-server-ss-prefork-perl")];
     twiggy: "twiggy", Traffic::WithGaps, [("/usr/bin/plackup", "libplack-perl"),
         ("/usr/share/perl5/Plack/Handler/Twiggy.pm", "twiggy")];
     haproxy: "haproxy", Traffic::Full, [("/usr/sbin/haproxy", "haproxy")];
+    nginx: "nginx", Traffic::NewOnly, [("/usr/sbin/nginx", "nginx")];
     go: "go", Traffic::Full, [("/usr/bin/go", "golang-go")];
-    axum: "axum", Traffic::AlmostAll, [];
+    axum: "axum", Traffic::Full, [];
     php_fpm: "php-fpm", Traffic::Front, [("/usr/sbin/haproxy", "haproxy"), ("/etc/php", "php-fpm")];
     shell: "shell", Traffic::Full, [];
 }

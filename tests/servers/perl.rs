@@ -12,6 +12,8 @@ const SS_PREFORK: (&str, &str) = (
 );
 const TWIGGY: (&str, &str) = ("/usr/share/perl5/Plack/Handler/Twiggy.pm", "twiggy");
 
+const STARMAN_RECIPE: &str = include_str!("../../packaging/recipes/starman.md");
+
 /// Answers as the load client expects it, after 20 ms: so that there is always a request under way.
 const PSGI: &str = r#"
 my $body = "hello from generation $ENV{SERVER_STARTER_GENERATION} (psgi, pid $$)\n";
@@ -62,13 +64,33 @@ fn starlet_on_a_path() {
     report.assert_no_failures();
 }
 
-/// Its TERM is a fast stop; QUIT is the graceful one, almost: a worker that has accepted a connection
-/// and not yet read its request leaves it (Net::Server::PreFork has not yet noted `connected`, or
-/// Starman takes the EINTR of its read for the end). No supervisor can help that: about one request
-/// in a thousand meets it at this pace, under the original as under ours.
+/// Its TERM is a fast stop; QUIT is the graceful one, with the module of its recipe.
 #[test]
 fn starman() {
     let Some(server) = Server::new("Starman, QUIT", &[STARMAN, SS_PREFORK]) else {
+        return;
+    };
+    server.write("app.psgi", PSGI);
+    let (_, module) = STARMAN_RECIPE
+        .split_once("```perl title=Finish.pm\n")
+        .expect("the recipe has a module");
+    let (module, _) = module.split_once("```").expect("the block's end");
+    server.write("Finish.pm", module);
+    let line = format!(
+        "--interval=2 --port={} --signal-on-hup=QUIT -- starman -I. -MFinish --workers 4 app.psgi",
+        server.address()
+    );
+    let report = server.reload_under_load(&mut server.start_server(&line), |_| {});
+    report.assert_no_failures();
+}
+
+/// Without it a worker that is between its accept(2) and its first read(2) when the master's HUP comes
+/// exits (Net::Server::PreFork has not yet noted `connected`), and the kernel resets the connection. No
+/// supervisor can help that: about one request in a thousand meets it at this pace, under the original
+/// as under ours, and nothing else goes wrong.
+#[test]
+fn starman_without_the_module() {
+    let Some(server) = Server::new("Starman, QUIT, as it is", &[STARMAN, SS_PREFORK]) else {
         return;
     };
     server.write("app.psgi", PSGI);

@@ -13,6 +13,9 @@ use super::report::{Kind, Report};
 
 /// Threads that share the new connections: so many may be waiting for their answer at once.
 const OPEN_LOOP_THREADS: u64 = 32;
+/// A connection that has been idle for longer is not used again: servers close such, and a client that the
+/// machine kept waiting must not take that for a failure of theirs.
+const REUSE: Duration = Duration::from_millis(500);
 /// The longest sleep before a client looks whether it should stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -252,13 +255,16 @@ fn open_loop(target: &Target, shared: &Shared, period: Duration) {
 fn keep_alive(target: &Target, shared: &Shared, pause: Duration) {
     let mut open: Option<Connection> = None;
     let mut due = Instant::now();
+    let mut idle_since = due;
     while shared.sleep_until(due) {
         let result = open
             .take()
+            .filter(|_| idle_since.elapsed() < REUSE)
             .map_or_else(|| target.connect(), Ok)
             .and_then(|mut connection| {
                 connection.send("/", true)?;
                 let answer = connection.answer()?;
+                idle_since = Instant::now();
                 open = (!answer.close).then_some(connection);
                 answer.generation()
             });
