@@ -87,16 +87,13 @@ impl World {
         }
         let mut left = death.deeds.unwrap_or(0);
         for action in actions {
-            let happens = match &action {
-                deed if is_foretold(deed) => {
-                    let is_done = foretold && left > 0;
-                    left = left.saturating_sub(1);
-                    is_done
-                }
-                // What it says of is in the state.
-                Action::Note(_) => written,
-                // Ends with the supervisor, or never left it.
-                _ => false,
+            let happens = if is_foretold(&action) {
+                let is_done = foretold && left > 0;
+                left = left.saturating_sub(1);
+                is_done
+            } else {
+                // What a line says is in the state. All else ends with the supervisor, or never left it.
+                written && matches!(action, Action::Note(_))
             };
             if happens {
                 self.judge(action, before);
@@ -209,10 +206,12 @@ impl World {
 
     /// What was owed is done, again if need be.
     fn redo(&mut self, owed: &Action) {
-        let (generation, told) = match owed {
-            Action::Signal(generation, _) => (*generation, Told::Leave),
-            Action::Kill(generation) | Action::Sweep(generation) => (*generation, Told::Die),
-            _ => return,
+        let (generation, told) = if let Action::Signal(generation, _) = owed {
+            (*generation, Told::Leave)
+        } else if let Action::Kill(generation) | Action::Sweep(generation) = owed {
+            (*generation, Told::Die)
+        } else {
+            return;
         };
         for all in [&mut self.alive, &mut self.lingering] {
             if let Some(known) = all.get_mut(&generation) {
