@@ -77,7 +77,8 @@ pub struct Reload {
 
     /// How long to wait for the verdict
     ///
-    /// The reload goes on when the wait is over.
+    /// The reload goes on when the wait is over. A systemd that is stuck delays the verdict by five
+    /// seconds at most.
     #[arg(long, value_name = "DURATION", default_value = "infinity")]
     pub timeout: Limit,
 

@@ -52,7 +52,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn executed(&mut self, generation: Generation, now: Now, _out: &mut Out) {
+    pub(super) fn executed(&mut self, generation: Generation, now: Now, out: &mut Out) {
         let Phase::Swapping { next, .. } = &mut self.phase else {
             return;
         };
@@ -74,6 +74,8 @@ impl Machine {
                     probe,
                     timeout_at,
                 };
+                // The first question is asked at once.
+                self.probe_tick(now, out);
             }
         }
     }

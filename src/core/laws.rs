@@ -2,6 +2,7 @@
 
 mod bugs;
 mod coverage;
+mod death;
 mod judge;
 mod kinds;
 mod lives;
@@ -29,6 +30,8 @@ fn play(policy: Policy, moves: Vec<Move>) {
 /// The rest of a life in which everything works from now on: what was asked for is done, and
 /// nobody waits.
 fn conclude(world: &mut World) {
+    // Nobody is killed from now on.
+    world.death = None;
     let before = world.spawns;
     world.settle();
     assert!(!world.heard.reloading, "law 3: READY or STOPPING is owed");

@@ -157,11 +157,12 @@ impl Machine {
                 self.policy.auto_restart = auto_restart;
             }
             // Only now, when whatever was to be heard has been heard: after a stall of ours a sign of
-            // life may wait behind other news.
-            Event::Tick => self.watch_tick(now, &mut out),
+            // life, or that it is ready, may wait behind other news.
+            Event::Tick => {
+                self.watch_tick(now, &mut out);
+                self.tick(now, &mut out);
+            }
         }
-        // Whatever the event was, time has passed too.
-        self.tick(now, &mut out);
         self.settle(now, &mut out);
         out.into_actions()
     }

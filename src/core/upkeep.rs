@@ -1,5 +1,5 @@
-//! What is due after every event: timers, the next swap in the queue, the end, the extension of
-//! systemd's patience, the STATUS.
+//! What time brings about, when a wake-up has heard everything: timers. And what is due after every event:
+//! the next swap in the queue, the end, the extension of systemd's patience, the STATUS.
 
 use super::action::Telling;
 use super::clock::Now;

@@ -20,9 +20,9 @@ use nix::sys::signalfd::{self, SfdFlags};
 use super::retry;
 
 /// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime or
-/// [`ignore_pipe`], SIGCHLD by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
+/// [`ignore_pipe`], SIGCHLD and SIGXFSZ by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
 /// ignored; putting all 64 back cost more system calls than everything else in a spawn.
-const CHANGED: [i32; 2] = [libc::SIGPIPE, libc::SIGCHLD];
+const CHANGED: [i32; 3] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ];
 
 /// Mask and dispositions as this process was started with them.
 #[derive(Clone)]
@@ -141,7 +141,10 @@ impl AsFd for SignalFd {
 /// Saves the original state and blocks `signals`, to be read from a non-blocking,
 /// close-on-exec descriptor instead ([`Blocked::open`]). A signal that we were started with as ignored
 /// arrives too: while blocked, Linux keeps it. SIGCHLD becomes default, because
-/// with it ignored the kernel reaps children itself and no status is ever seen.
+/// with it ignored the kernel reaps children itself and no status is ever seen. SIGXFSZ
+/// becomes ignored: a file that reaches RLIMIT_FSIZE (`LimitFSIZE=`), such as a log, is
+/// then a write that fails (setrlimit(2)), and not the end of us. A worker has it as default,
+/// as it has SIGPIPE.
 ///
 /// # Errors
 /// `EINVAL` for a number that is no signal.
@@ -153,6 +156,7 @@ pub fn take_over(signals: &[i32]) -> io::Result<(Original, Blocked)> {
         Errno::result(unsafe { libc::sigaddset(&mut set, *signal) })?;
     }
     set_disposition(libc::SIGCHLD, libc::SIG_DFL);
+    set_disposition(libc::SIGXFSZ, libc::SIG_IGN);
     // SAFETY: the set and the null pointer are what pthread_sigmask(3) asks for.
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
     if result != 0 {

@@ -60,6 +60,8 @@ pub mod monitor_event;
 pub mod notify_message;
 #[cfg(feature = "supervisor")]
 pub mod notify_state;
+#[cfg(all(test, feature = "supervisor"))]
+mod outcomes;
 #[cfg(feature = "supervisor")]
 pub mod pid_file;
 #[cfg(feature = "supervisor")]

@@ -169,4 +169,4 @@ fn checksum(head: &str, body: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

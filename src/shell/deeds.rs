@@ -239,8 +239,8 @@ impl Supervisor {
     }
 
     pub(super) fn flush_manager(&mut self) -> Result<(), Broken> {
-        self.manager_due = None;
         let flushed = self.manager.flush();
+        self.manager_due = flushed.due;
         if let Some(error) = flushed.error {
             log::warn!(
                 "systemd does not hear us: cannot send to NOTIFY_SOCKET: {}",
@@ -261,7 +261,8 @@ impl Supervisor {
                     .is_err()
                 {
                     // Nothing more can be waited for: looked at again in a while.
-                    self.manager_due = Some(clock::now().saturating_add(AGAIN));
+                    let again = clock::now().saturating_add(AGAIN);
+                    self.manager_due = Some(flushed.due.map_or(again, |due| due.min(again)));
                     return Ok(());
                 }
             }

@@ -3,12 +3,14 @@
 //! PID 1 can be busy or stuck, and its queue holds ten datagrams. So every message goes through
 //! an outbox that the loop empties as the socket allows: in order, one state per datagram (up to
 //! systemd 252 the last of several wins), a STATUS that was not sent yet replaced by the next.
-//! Answers to requesters stand in the same queue, because the last word to systemd comes first.
+//! Answers to requesters stand in the same queue, because the last word to systemd comes first; but no
+//! longer than a while: what they say is true whether systemd listens or not.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use crate::core::{Requester, Telling, Verdict};
 use crate::os::clock;
@@ -20,12 +22,17 @@ use crate::protocol::notify_state;
 /// queued is a loop gone wrong, and the oldest messages are the least true.
 const MOST_WAITING: usize = 64;
 
+/// How long an answer waits behind a manager that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The way to systemd.
 #[derive(Debug)]
 pub struct Manager {
     target: Option<Target>,
     waiting: VecDeque<Message>,
     trouble: Trouble,
+    /// Since when it has taken nothing, if something waits for it.
+    stuck_since: Option<Duration>,
 }
 
 /// Whether sending fails; said once, until it works again.
@@ -51,6 +58,8 @@ pub struct Flushed {
     pub answers: Vec<(Requester, Verdict)>,
     /// Something is left, and the socket tells by becoming writable when to go on.
     pub blocked: bool,
+    /// When an answer that waits has waited long enough.
+    pub due: Option<Duration>,
     /// The first error since the last success.
     pub error: Option<io::Error>,
 }
@@ -67,6 +76,7 @@ impl Manager {
             target,
             waiting: VecDeque::new(),
             trouble: Trouble::None,
+            stuck_since: None,
         })
     }
 
@@ -77,6 +87,7 @@ impl Manager {
             target: None,
             waiting: VecDeque::new(),
             trouble: Trouble::None,
+            stuck_since: None,
         }
     }
 
@@ -160,7 +171,10 @@ impl Manager {
             };
             let Some(target) = &self.target else { continue };
             match send(target, text.as_bytes(), &fds) {
-                Ok(Sent::Done) => self.trouble = Trouble::None,
+                Ok(Sent::Done) => {
+                    self.trouble = Trouble::None;
+                    self.stuck_since = None;
+                }
                 Ok(Sent::WouldBlock) => {
                     self.waiting.push_front(message);
                     flushed.blocked = true;
@@ -174,7 +188,30 @@ impl Manager {
                 Err(_) => {}
             }
         }
+        self.be_patient(&mut flushed, clock::now());
         flushed
+    }
+
+    /// Lets the answers go that have waited long enough for systemd.
+    fn be_patient(&mut self, flushed: &mut Flushed, now: Duration) {
+        if !flushed.blocked {
+            self.stuck_since = None;
+            return;
+        }
+        let until = self.stuck_since.get_or_insert(now).saturating_add(PATIENCE);
+        if !self.waiting.iter().any(Message::is_answer) {
+            return;
+        }
+        if now < until {
+            flushed.due = Some(until);
+            return;
+        }
+        for message in std::mem::take(&mut self.waiting) {
+            match message {
+                Message::Answer(requester, verdict) => flushed.answers.push((requester, verdict)),
+                other => self.waiting.push_back(other),
+            }
+        }
     }
 }
 
@@ -184,6 +221,13 @@ impl Message {
         match self {
             Self::Answer(..) | Self::Keep { .. } | Self::Release(_) => false,
             Self::Tell(_) | Self::Watchdog => true,
+        }
+    }
+
+    const fn is_answer(&self) -> bool {
+        match self {
+            Self::Answer(..) => true,
+            Self::Tell(_) | Self::Watchdog | Self::Keep { .. } | Self::Release(_) => false,
         }
     }
 

@@ -87,7 +87,7 @@ pub struct Supervisor {
     pub(super) looked: Duration,
     /// Whether the manager's socket is being waited for.
     pub(super) manager_blocked: bool,
-    /// When it is looked at again, if it cannot be waited for.
+    /// When it is looked at again: if it cannot be waited for, or an answer has waited long enough.
     pub(super) manager_due: Option<Duration>,
 }
 

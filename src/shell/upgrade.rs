@@ -132,6 +132,7 @@ impl Supervisor {
                 log::error!("cannot take over generation {generation} (pid {pid}): {reason}");
                 continue;
             }
+            self.queue.extend(heard(generation, &saved.start));
             if let Some(label) = &saved.readiness {
                 self.surroundings
                     .readiness
@@ -222,6 +223,20 @@ impl Supervisor {
                 errno: 0,
             });
         }
+    }
+}
+
+/// How a start went, where our predecessor has heard it already. Whether it came to act on that is not
+/// known, and nobody will say it again; who knows it already hears nothing new.
+fn heard(generation: Generation, start: &held::Start) -> Option<Event> {
+    match start {
+        held::Start::Open(_) => None,
+        held::Start::Done => Some(Event::Executed { generation }),
+        held::Start::Failed => Some(Event::NotStarted {
+            generation,
+            text: "its start failed while the supervisor was replaced".to_owned(),
+            errno: 0,
+        }),
     }
 }
 

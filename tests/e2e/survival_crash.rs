@@ -158,7 +158,7 @@ fn a_swap_and_a_drain_go_on_under_the_successor() {
     let held = load.hold(&first);
     app.reload_well();
     // Generation 2 serves, 1 drains, 3 boots until long after the crash.
-    app.deploy("--ready --text v3 --boot-ms 1500");
+    app.deploy("--ready --text v3 --boot-ms 5000");
     let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
     wait::until("generation 3", SOON, || workers(&app).len() == 3);
     wait::until("its boot", SOON, || {

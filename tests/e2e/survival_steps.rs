@@ -257,3 +257,40 @@ fn kill_9_while_a_build_fails_again_and_again() {
     app.rig.ok(&["systemctl", "stop", "app"]);
     assert_nothing_left(&app);
 }
+
+#[test]
+fn a_start_that_was_heard_of_and_not_acted_on_is_heard_of_again() {
+    // Killed between two pieces of news of one wake-up: that the program runs was read from its pipe, and
+    // is not in the state. Such a worker was waited for until --start-timeout.
+    let Some(app) = start("--ready alive --interval 2", "") else {
+        return;
+    };
+    let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
+    wait::until("the next one", SOON, || {
+        workers(&app).contains(&(2, "booting".to_owned()))
+    });
+    let pid = main_pid(&app);
+    let process = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGSTOP).expect("it runs");
+    let (mut written, state) = Ledger::open(ledger(pid)).expect("the state is whole");
+    let mut state = state.expect("a swap is under way");
+    let Phase::Swapping { next, .. } = &mut state.machine.phase else {
+        panic!("not swapping: {:?}", state.machine);
+    };
+    let Step::Booting {
+        worker, timeout_at, ..
+    } = next.step.clone()
+    else {
+        panic!("not booting: {next:?}");
+    };
+    next.step = Step::Executing { worker, timeout_at };
+    written.write(&state).expect("a memfd");
+    crate::survival_crash::kill(pid);
+    wait_for_restart(&app, 1);
+    wait::until("the swap", SOON, || {
+        workers(&app) == [(2, "serving".to_owned())]
+    });
+    reload.wait(SOON);
+    app.rig.ok(&["systemctl", "stop", "app"]);
+    assert_nothing_left(&app);
+}

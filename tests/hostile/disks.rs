@@ -238,3 +238,42 @@ fn the_file_system_of_a_test_is_its_own() {
     assert!(!Path::new(&small).join("there").exists());
     siege.supervisor.signal(Signal::SIGTERM);
 }
+
+#[test]
+fn a_log_as_long_as_limitfsize_allows_does_not_end_the_supervisor() {
+    // SIGXFSZ did: with its workers left to themselves.
+    let scratch = Scratch::new();
+    let log = scratch.join("log").to_str().expect("UTF-8").to_owned();
+    let wrapper = ["prlimit", "--fsize=2000"];
+    let siege = Siege::start_in(scratch, &wrapper, &["--log-file", &log], &[]);
+    siege.settle();
+    let load = siege.load();
+    let length = || std::fs::metadata(&log).map_or(0, |file| file.len());
+    let mut tries = 0;
+    while length() < 2000 || tries < TRIES {
+        siege.reload().expect("nobody needs the log for that");
+        tries += 1;
+    }
+    siege.settle();
+    siege.reload().expect("nobody needs the log for that");
+    siege.settle();
+    // It is ours to ignore, and not the worker's.
+    let serving = siege.serving().expect("one serves");
+    let ignored = |pid: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let set = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+        set.expect("a set") >> (Signal::SIGXFSZ as i32 - 1) & 1 == 1
+    };
+    assert_eq!((ignored(siege.pid), ignored(serving)), (true, false));
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "EFBIG: the log file is as long as LimitFSIZE= allows",
+        tries + 1,
+        "reloads good; lines that find no room are lost",
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}

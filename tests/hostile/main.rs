@@ -18,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod disks;
 mod floods;
 mod fuzz;

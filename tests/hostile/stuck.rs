@@ -1,5 +1,7 @@
 //! Those whom we tell things: a manager that does not listen, or is gone; a log command that ends.
 
+use std::time::{Duration, Instant};
+
 use crate::SOON;
 use serde_json::json;
 
@@ -9,11 +11,13 @@ use crate::support::record::{self, Promise};
 use crate::support::wait;
 
 const TRIES: u64 = 20;
+/// How long an answer waits for systemd (`shell/manager.rs`).
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Clients that wait at once are held to a pace.
 const STUCK: u64 = 5;
 
 #[test]
-fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
+fn a_manager_that_does_not_listen_delays_no_swap_and_no_answer_for_long_and_hears_the_end_of_it() {
     let manager = FakeManager::at_abstract_name();
     let variable = format!("NOTIFY_SOCKET={}", manager.address());
     let siege = Siege::start_as(&["env", &variable], &[], &[]);
@@ -21,7 +25,8 @@ fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
     let load = siege.load();
     let before = siege.cost();
     manager.get_stuck();
-    // The last word to systemd goes before the answer, so the answers wait; the swaps do not.
+    // The last word to systemd goes before the answer, so the answers wait for a while; the swaps do not.
+    let asked = Instant::now();
     let mut newest = siege.newest();
     let mut clients = Vec::new();
     for _ in 0..STUCK {
@@ -33,10 +38,22 @@ fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
     }
     let grown = siege.cost().memory.saturating_sub(before.memory);
     assert!(grown < 1024, "{grown} KiB more");
-    manager.get_unstuck();
+    // What they say is true, whether systemd listens or not: so they wait no longer than that.
     for client in &mut clients {
         verdict(&client.answer()).expect("a good build");
     }
+    let waited = asked.elapsed();
+    assert!(
+        waited > PATIENCE / 2,
+        "the answers did not wait: {waited:?}"
+    );
+    assert!(waited < PATIENCE + SOON, "{waited:?}");
+    // Who asks now has waited long enough already.
+    let mut client = Client::connect(&siege.control());
+    client.send("Reload", &json!({}));
+    verdict(&client.answer()).expect("a good build");
+    newest += 1;
+    manager.get_unstuck();
     // STATUS is the last one, however many were not taken.
     let last = format!("serving generation {newest} ");
     manager.wait_for("the last status", SOON, |message| {
@@ -58,7 +75,7 @@ fn a_manager_that_does_not_listen_delays_nothing_and_hears_the_end_of_it() {
         "a stuck PID 1 (it does not read its notify socket)",
         STUCK,
         &format!(
-            "swaps good, their answers wait for it; memory +{grown} KiB; afterwards it hears the last STATUS and every READY"
+            "swaps good, their answers wait five seconds for it and no longer; memory +{grown} KiB; afterwards it hears the last STATUS and every READY"
         ),
         Promise::NoneLost,
         lost(&report),

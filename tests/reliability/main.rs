@@ -23,10 +23,9 @@ The client is part of the suite (`tests/support/load.rs`): new connections at a 
 kept-alive ones, against a worker that answers each request with its generation. Lost is every request
 that was refused, reset, cut, not answered in ten seconds, or answered wrongly.
 
-Not brought about: a suspend, where CLOCK_BOOTTIME goes on and CLOCK_MONOTONIC stands, and a wall clock
-that jumps, for both belong to the whole machine. What is shown instead: no deadline is read from either
-(`the_wall_clock_decides_nothing` in `tests/house`), so time asleep counts for nobody; a supervisor that
-was stopped blames nobody; and both clocks may be ten years ahead.
+A clock belongs to the whole machine, so it is set for the program alone (`tests/hostile/clocks.c`); a
+suspend is what a program sees of it: CLOCK_BOOTTIME goes on and CLOCK_MONOTONIC stands. No deadline is
+read from either clock that jumps (`the_wall_clock_decides_nothing` in `tests/house`).
 
 | Fault | Tries | Outcome | Lost | Promised |
 |---|---:|---|---:|---|

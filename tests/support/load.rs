@@ -151,6 +151,11 @@ impl Load {
         assert!(!timed_out, "fewer than {count} answers within {limit:?}");
     }
 
+    /// The time that its reports go by.
+    pub(crate) fn clock(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
     /// What happened since the last lap, or since the start. A request counts for the lap that it was
     /// due in, so a lap holds nothing of what was in flight when it began.
     pub(crate) fn lap(&self) -> Report {

@@ -33,6 +33,8 @@ pub(crate) struct Report {
     rows: BTreeMap<Kind, Row>,
     /// The first failures, in words.
     failures: Vec<String>,
+    /// Every failure, by when it was noticed.
+    failed_at: Vec<(Duration, Class)>,
 }
 
 #[derive(Default)]
@@ -64,6 +66,7 @@ impl Report {
             }
             Err(failure) => {
                 *row.failed.entry(failure.class).or_default() += 1;
+                self.failed_at.push((at, failure.class));
                 if self.failures.len() < SHOWN_FAILURES {
                     self.failures
                         .push(format!("{kind:?} at {at:.3?} after {took:.3?}: {failure}"));
@@ -90,6 +93,7 @@ impl Report {
             sum.last = sum.last.max(seen.last);
             sum.answers += seen.answers;
         }
+        self.failed_at.extend_from_slice(&other.failed_at);
         let room = SHOWN_FAILURES.saturating_sub(self.failures.len());
         self.failures
             .extend(other.failures.iter().take(room).cloned());
@@ -109,6 +113,11 @@ impl Report {
             .values()
             .filter_map(|row| row.failed.get(&class))
             .sum()
+    }
+
+    /// When each failure was noticed, since the start of the load, and how it failed.
+    pub(crate) fn failed_at(&self) -> &[(Duration, Class)] {
+        &self.failed_at
     }
 
     /// The slowest answer.

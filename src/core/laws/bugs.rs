@@ -25,6 +25,8 @@ pub(super) enum Bug {
     AnswersTwice,
     Lies,
     NeverTriesAgain,
+    WritesAfterTheDeeds,
+    ForgetsWhatItOwes,
 }
 
 impl World {
@@ -140,7 +142,11 @@ impl World {
                     actions.retain(|action| !matches!(action, Action::Spawn(_)));
                 }
             }
-            Bug::LosesARequest | Bug::Panics => {}
+            // The last two are the shell's: see `die`.
+            Bug::LosesARequest
+            | Bug::Panics
+            | Bug::WritesAfterTheDeeds
+            | Bug::ForgetsWhatItOwes => {}
         }
         actions
     }
@@ -188,4 +194,6 @@ caught! {
     law_9_catches_a_second_answer: AnswersTwice, "law 9";
     law_9_catches_a_lie: Lies, "law 9";
     liveness_catches_a_build_that_is_never_tried_again: NeverTriesAgain, "alive";
+    law_6_catches_a_fork_that_was_not_written_down_before: WritesAfterTheDeeds, "law 6";
+    liveness_catches_a_signal_that_was_lost_with_a_supervisor: ForgetsWhatItOwes, "alive: nobody told";
 }

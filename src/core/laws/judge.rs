@@ -28,6 +28,10 @@ impl World {
     /// One action, in its turn.
     pub(super) fn judge(&mut self, action: Action, before: &Before) {
         assert!(!self.finished, "an action after the end: {action:?}");
+        if self.recovers && is_for_the_gone(&action) {
+            // It went with the supervisor, or its client did.
+            return;
+        }
         match action {
             Action::Spawn(generation) => self.judge_spawn(generation),
             Action::Signal(generation, signal) => {
@@ -208,6 +212,7 @@ impl World {
     pub(super) fn judge_the_rest(&mut self) {
         let now = self.now();
         self.last_served = self.machine.serving_generation().or(self.last_served);
+        self.judge_who_leaves();
         if self.leaves {
             let told = |told: &Told| *told != Told::Nothing;
             assert!(self.alive.values().all(told), "law 7: not told to leave");
@@ -234,11 +239,13 @@ impl World {
     /// A stop was asked for, and is carried out in this step unless the end has begun already.
     pub(super) fn stop_begins(&mut self, signal: Signal) {
         self.stop_asked = true;
+        self.told_before.clear();
         if self.leaves {
             return;
         }
         self.stop_signal = Some(signal);
         self.everybody_leaves();
+        self.told_before.clone_from(&self.alive);
         for told in self.alive.values_mut().filter(|told| **told != Told::Die) {
             // Those who drain already are told as well.
             *told = Told::Nothing;
@@ -257,4 +264,11 @@ pub(super) fn last_word_before_the_answers(actions: &[Action]) {
 
 fn is_control(request: &Request) -> bool {
     request.origin == crate::core::Origin::ControlProcess
+}
+
+fn is_for_the_gone(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::EndProbe(_) | Action::EndCheck | Action::Answer(..)
+    )
 }

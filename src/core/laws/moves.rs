@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::death::Death;
 use crate::core::{Attempts, Origin, Policy, Readiness, StopBy, stories};
 use crate::protocol::signal_name::Signal;
 
@@ -87,6 +88,8 @@ pub(super) enum Move {
     Crash {
         dead: u8,
     },
+    /// The next step is not carried out to its end: the supervisor is killed in the middle of it.
+    Die(Death),
     Upgrade {
         waits: bool,
     },
@@ -127,6 +130,7 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
             .prop_map(|(origin, waits, only_if)| Move::Reload { origin, waits, only_if }),
         3 => Just(Move::Resume),
         3 => prop_oneof![Just(0), any::<u8>()].prop_map(|dead| Move::Crash { dead }),
+        3 => deaths().prop_map(Move::Die),
         2 => any::<bool>().prop_map(|waits| Move::Upgrade { waits }),
         3 => any::<bool>().prop_map(|works| Move::Checked { works }),
         3 => prop::bool::weighted(0.7).prop_map(|works| Move::Replace { works }),
@@ -136,6 +140,18 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
         1 => (50..60u64).prop_map(|generation| Move::Nonsense { generation }),
         1 => prop_oneof![Just(StopBy::Terminate), Just(StopBy::Interrupt)].prop_map(|by| Move::Stop { by }),
     ]
+}
+
+fn deaths() -> impl Strategy<Value = Death> {
+    let dead = prop_oneof![3 => Just(0), 1 => any::<u8>()];
+    let deeds = prop::option::weighted(0.8, 0..4usize);
+    let all = (deeds, any::<bool>(), any::<bool>(), dead);
+    all.prop_map(|(deeds, struck, forked, dead)| Death {
+        deeds,
+        struck,
+        forked,
+        dead,
+    })
 }
 
 pub(super) fn policies() -> impl Strategy<Value = Policy> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::bugs::Bug;
 use super::coverage::Coverage;
+use super::death::{Death, Lost};
 use super::judge::{Before, Heard, last_word_before_the_answers};
 use super::moves::Move;
 use crate::core::{Event, Exit, Machine, Now, Policy, Request, Requester, StopBy, Word};
@@ -59,6 +60,15 @@ pub(super) struct World {
     pub(super) bug: Option<Bug>,
     /// For that bug.
     pub(super) stacked: u32,
+    /// What the next step is to end in.
+    pub(super) death: Option<Death>,
+    /// How many supervisors were killed in the middle of a step, and what went with the last one.
+    pub(super) deaths: usize,
+    pub(super) lost: Lost,
+    /// What is told to it comes before it is told that it is a successor: it does nothing else yet.
+    pub(super) recovers: bool,
+    /// What everybody had been told when the last stop came.
+    pub(super) told_before: BTreeMap<Generation, Told>,
 }
 
 /// What an alive worker was told.
@@ -103,6 +113,11 @@ impl World {
             coverage: None,
             bug: None,
             stacked: 0,
+            death: None,
+            deaths: 0,
+            lost: Lost::Nothing,
+            recovers: false,
+            told_before: BTreeMap::new(),
         }
     }
 
@@ -121,10 +136,19 @@ impl World {
             coverage.happens(&self.machine, &event);
         }
         let is_tick = matches!(event, Event::Tick);
+        let death = self.death.take();
+        let death = death.map(|death| (death, self.ledger(), event.clone()));
         let actions = self.step_with_bug(event, self.now());
         last_word_before_the_answers(&actions);
+        if let Some((death, ledger, event)) = death {
+            self.die(death, ledger, event, actions, &before);
+            return;
+        }
         for action in actions {
             self.judge(action, &before);
+        }
+        if self.recovers {
+            return;
         }
         let now = self.now();
         let is_due = self.machine.deadline().is_some_and(|moment| moment <= now);
@@ -144,7 +168,7 @@ impl World {
         self.alive.keys().rev().nth(which).copied()
     }
 
-    fn bury(&mut self, generation: Generation) {
+    pub(super) fn bury(&mut self, generation: Generation) {
         self.alive.remove(&generation);
         self.unready.remove(&generation);
         self.dead.insert(generation);
@@ -169,7 +193,7 @@ impl World {
         }
     }
 
-    fn exit(&mut self, generation: Generation, exit: Exit) {
+    pub(super) fn exit(&mut self, generation: Generation, exit: Exit) {
         self.bury(generation);
         self.feed(Event::Exited { generation, exit });
     }
@@ -319,6 +343,7 @@ impl World {
                 }
             }
             Move::Crash { dead } => self.crash(dead),
+            Move::Die(death) => self.death = Some(death),
             Move::Resume => self.resume(),
             Move::Upgrade { waits } => {
                 let requester = waits.then_some(Requester(self.requests));
@@ -359,33 +384,11 @@ impl World {
         assert_eq!(self.machine.open_fork().as_ref(), self.open_forks.first());
     }
 
-    /// Each bit of `dead` is a worker, newest first, that ends before the successor looks.
+    /// The supervisor is killed while nothing is to do.
     fn crash(&mut self, dead: u8) {
         self.resume();
-        for generation in std::mem::take(&mut self.open_forks) {
-            self.bury(generation);
-        }
-        self.probe = None;
-        self.cut_probes.clear();
-        self.check = None;
-        // Connections end with the process, and to systemd this is a new start.
-        self.waiting.clear();
-        self.upgraders.clear();
-        self.heard = Heard::default();
-        (self.stop_asked, self.leaves) = (false, false);
-        (self.stop_signal, self.kill_at) = (None, None);
-        self.feed(Event::Recovered);
-        assert_eq!(
-            self.heard.active,
-            self.machine.serving_generation().is_some(),
-            "READY=1 is due when somebody serves"
-        );
-        let alive: Vec<_> = self.alive.keys().rev().copied().collect();
-        for (index, generation) in alive.into_iter().enumerate() {
-            if index < 8 && dead & (1 << index) != 0 && self.alive.contains_key(&generation) {
-                self.exit(generation, Exit::Unknown);
-            }
-        }
+        let ledger = self.ledger();
+        self.succeed(ledger, false, dead);
     }
 
     fn end_check(&mut self, works: bool) {
@@ -418,8 +421,15 @@ impl World {
         let waits = request.requester.map(|requester| (requester, request));
         self.waiting.extend(waits);
         let idle = !self.machine.snapshot().swapping && !self.leaves;
-        let before = self.spawns;
+        let (before, deaths, asked) = (self.spawns, self.deaths, self.step + 1);
         self.feed(Event::Reload(request));
+        if self.deaths > deaths {
+            // One that was lost with its connection was not promised to anybody.
+            if request.only_if.is_none() && self.lost == Lost::Nothing {
+                self.last_request = Some(asked);
+            }
+            return;
+        }
         let idle = idle && self.spawns > before;
         if request.only_if.is_none() {
             self.last_request = Some(self.step);

@@ -164,3 +164,27 @@ fn nothing_is_announced_while_exec_reload_waits_or_has_just_been_answered() {
     let actions = deeds(&mut machine, HANGUP, at(10));
     assert_eq!(actions, [Action::Spawn(generation(3))]);
 }
+
+#[test]
+fn a_ready_that_waits_behind_other_news_is_in_time() {
+    // After a stall of ours everything is due at once; whatever news came first ended the attempt.
+    let policy = Policy {
+        readiness: Readiness::Notify,
+        start_timeout: Some(Duration::from_secs(1)),
+        ..policy()
+    };
+    let mut machine = serving(policy);
+    for event in [asked_by(7), forked(2), executed(2)] {
+        machine.step(event, at(100));
+    }
+    let gone = Event::Gone {
+        requester: Requester(8),
+    };
+    assert_eq!(deeds(&mut machine, gone, at(3000)), []);
+    let actions = deeds(&mut machine, said(2, Word::Ready), at(3000));
+    assert_eq!(
+        verdict(&actions),
+        [(7, "generation 2 serves".to_owned())],
+        "{actions:?}"
+    );
+}

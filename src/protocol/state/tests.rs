@@ -149,7 +149,7 @@ fn what_version_1_wrote_is_read() {
 }
 
 /// A state with another first line or body, and a first line that fits.
-fn framed(version: u32, needs: u32, body: &str) -> Vec<u8> {
+pub(in crate::protocol) fn framed(version: u32, needs: u32, body: &str) -> Vec<u8> {
     let head = format!("{MAGIC} {version} {needs} {}", body.len());
     let sum = checksum(&head, body.as_bytes());
     format!("{head} {sum:x}\n{body}").into_bytes()

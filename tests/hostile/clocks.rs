@@ -1,0 +1,207 @@
+//! Clocks that are set while something is under way, and a supervisor that stands still for longer than
+//! everything that it waits for.
+//!
+//! A clock belongs to the whole machine, so it is set for the program alone: a library that is preloaded
+//! answers for the kernel (`clocks.c`). A suspend is what it looks like to a program: CLOCK_BOOTTIME goes
+//! on, CLOCK_MONOTONIC does not.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::siege::{Client, Siege, lost, tool, verdict};
+use crate::support::load::{Load, Plan};
+use crate::support::record::{self, Promise};
+use crate::support::scratch::Scratch;
+use crate::support::wait;
+use crate::{SOON, is_full};
+
+const TEN_YEARS: i64 = 10 * 365 * 24 * 3600;
+/// --kill-old-delay and --drain-timeout: long enough for a clock to be set meanwhile.
+const SPAN: Duration = Duration::from_secs(1);
+/// Of a span, which begins a little before it is measured.
+const MOST: Duration = Duration::from_millis(900);
+
+/// What is added to the clocks.
+struct Clocks(File);
+
+impl Clocks {
+    fn set(&self, realtime: i64, boottime: i64) {
+        let seconds = [realtime.to_ne_bytes(), boottime.to_ne_bytes()].concat();
+        self.0.write_all_at(&seconds, 0).expect("our own file");
+    }
+}
+
+/// A supervisor under such clocks.
+fn start(options: &[&str]) -> (Siege, Clocks) {
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.join(name).to_str().expect("UTF-8").to_owned();
+    let (library, file) = (path("clocks.so"), path("clocks"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile/clocks.c");
+    tool(&[
+        "cc", "-shared", "-fPIC", "-O1", "-o", &library, source, "-ldl",
+    ]);
+    let mut open = File::options();
+    let clocks = open.read(true).write(true).create_new(true).open(&file);
+    let clocks = Clocks(clocks.expect("our directory"));
+    clocks.set(0, 0);
+    let preload = format!("LD_PRELOAD={library}");
+    let clock = format!("SD_STARTER_TEST_CLOCKS={file}");
+    let wrapper = ["env", &preload, &clock];
+    (Siege::start_in(scratch, &wrapper, options, &[]), clocks)
+}
+
+fn state_of(siege: &Siege, generation: u64) -> Option<String> {
+    let workers = siege.status()["workers"].take();
+    let mut list = workers.as_array()?.iter();
+    let it = list.find(|worker| worker["generation"] == generation)?;
+    it["state"].as_str().map(str::to_owned)
+}
+
+#[track_caller]
+fn wait_for_state(siege: &Siege, generation: u64, state: &str) {
+    wait::until(state, SOON, || {
+        state_of(siege, generation).as_deref() == Some(state)
+    });
+}
+
+/// New connections only: one that is kept alive would be cut with a worker that will not leave.
+fn load(siege: &Siege) -> Load {
+    let plan = Plan {
+        new_per_second: 100,
+        keep_alive: 0,
+        keep_alive_pause: Duration::ZERO,
+    };
+    let load = Load::start(&siege.target(), plan);
+    load.wait_for_answers(20, SOON);
+    load
+}
+
+/// A reload that is asked for, and not waited for.
+fn ask(siege: &Siege) -> Client {
+    let mut client = Client::connect(&siege.control());
+    client.send("Reload", &json!({}));
+    client
+}
+
+/// When the last verdict was, by the wall clock that the supervisor sees, in seconds.
+fn said_at(status: &Value) -> i64 {
+    let at = status["lastVerdict"]["timeUSec"].as_i64();
+    at.unwrap_or_else(|| panic!("no time in {status}")) / 1_000_000
+}
+
+#[test]
+fn clocks_that_jump_in_the_midst_of_a_swap_a_trial_and_a_drain_move_nothing() {
+    let span = SPAN.as_secs().to_string();
+    let options = ["--kill-old-delay", &span, "--drain-timeout", &span];
+    let (siege, clocks) = start(&options);
+    siege.settle();
+    let jumps = [(TEN_YEARS, 0), (-TEN_YEARS, 0), (0, TEN_YEARS)];
+    let load = load(&siege);
+    for (realtime, boottime) in jumps {
+        clocks.set(0, 0);
+        // Whoever is to leave in the end will not.
+        siege.deploy("--ready --text v1 --ignore-term");
+        siege.reload().expect("a good build");
+        siege.settle();
+        let (stubborn, pid) = (siege.newest(), siege.serving().expect("one serves"));
+        siege.deploy("--ready --text v1 --boot-ms 500");
+        let before = said_at(&siege.status());
+        let mut asked = ask(&siege);
+        // While it boots.
+        wait_for_state(&siege, stubborn + 1, "booting");
+        clocks.set(realtime, boottime);
+        // On trial, as long as ever; and back.
+        wait_for_state(&siege, stubborn + 1, "trial");
+        let tried = Instant::now();
+        clocks.set(0, 0);
+        clocks.set(realtime, boottime);
+        verdict(&asked.answer()).expect("a good build");
+        assert!(tried.elapsed() > MOST, "{:?}", tried.elapsed());
+        let told = Instant::now();
+        let after = said_at(&siege.status());
+        // It does see that clock.
+        let seen = after - before - realtime;
+        assert!((-5..600).contains(&seen), "{before}, {after}");
+        // Drained as long as ever, and no longer.
+        wait_for_state(&siege, stubborn, "draining");
+        clocks.set(-realtime, boottime * 2);
+        wait::until("the end of it", SOON, || {
+            kill(Pid::from_raw(pid), None).is_err()
+        });
+        assert!(told.elapsed() > MOST, "{:?}", told.elapsed());
+        siege.settle();
+    }
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "the wall clock jumps ten years on or back, or the machine is suspended for ten years, in the midst of a swap, a trial and a drain",
+        jumps.len() as u64,
+        "reloads good; --kill-old-delay and --drain-timeout as long as ever",
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}
+
+#[test]
+fn one_that_stood_still_for_longer_than_every_timeout_blames_nobody_and_forgets_nothing() {
+    let options = ["--start-timeout", "1", "--kill-old-delay", "1"];
+    let options = [&options[..], &["--drain-timeout", "1"]].concat();
+    let siege = Siege::start(&options);
+    siege.settle();
+    let load = load(&siege);
+    let stall = || {
+        siege.signal(Signal::SIGSTOP);
+        // The stall itself.
+        std::thread::sleep(Duration::from_millis(2500));
+    };
+    let tries = if is_full() { 3 } else { 1 };
+    for _ in 0..tries {
+        // Ready in time, and nobody heard it: --start-timeout is not its fault.
+        let first = siege.newest();
+        siege.deploy("--ready --text v1 --boot-ms 300 --ignore-term");
+        let mut asked = ask(&siege);
+        wait_for_state(&siege, first + 1, "booting");
+        stall();
+        siege.signal(Signal::SIGCONT);
+        verdict(&asked.answer()).expect("it was ready in time");
+        siege.settle();
+
+        // A trial that was over meanwhile, and a death during it: the old one serves on.
+        let stubborn = siege.serving().expect("one serves");
+        siege.deploy("--ready --text v1 --exit-after-ms 400");
+        let mut asked = ask(&siege);
+        wait_for_state(&siege, first + 2, "trial");
+        stall();
+        siege.signal(Signal::SIGCONT);
+        let why = verdict(&asked.answer()).expect_err("it died on trial");
+        assert!(why.contains("ReloadFailed"), "{why}");
+        assert_eq!(siege.serving(), Some(stubborn));
+        siege.settle();
+
+        // One that will not leave: late, but it is killed.
+        siege.deploy("--ready --text v1");
+        siege.reload().expect("a good build");
+        stall();
+        siege.signal(Signal::SIGCONT);
+        wait::until("the end of it", SOON, || {
+            kill(Pid::from_raw(stubborn), None).is_err()
+        });
+        siege.settle();
+    }
+    let report = load.stop();
+    report.assert_no_failures();
+    record::row(
+        "the supervisor stands still for longer than --start-timeout, --kill-old-delay and --drain-timeout",
+        tries * 3,
+        "who was ready in time is ready; who died on trial has failed; who will not leave is killed, late",
+        Promise::NoneLost,
+        lost(&report),
+    );
+    siege.ends_well();
+}
