@@ -22,6 +22,9 @@ pub enum Keepsake {
         key: String,
         /// Which one with this key, from 0 on: `--port 0` can be given twice.
         nth: u32,
+        /// SO_COOKIE: two sockets of two lives can have the same key, and the name of the one that is
+        /// given up must not be that of the one that is kept. 0 where there is none.
+        cookie: u64,
     },
     /// The socket of a `--path`. Where it is bound is asked of the kernel.
     Path {
@@ -41,9 +44,23 @@ pub enum Keepsake {
 impl Keepsake {
     /// The socket of the `nth` `--port` with this key.
     #[must_use]
-    pub fn port(key: &str, nth: u32) -> Self {
-        let key = escape(key, 200);
-        Self::Port { key, nth }
+    pub fn port(key: &str, nth: u32, cookie: Option<u64>) -> Self {
+        let key = escape(key, 180);
+        let cookie = cookie.unwrap_or_default();
+        Self::Port { key, nth, cookie }
+    }
+
+    /// Whether it is the socket of the `nth` `--port` with this key.
+    #[must_use]
+    pub fn is_port(&self, key: &str, nth: u32) -> bool {
+        match self {
+            Self::Port {
+                key: own,
+                nth: number,
+                ..
+            } => *own == escape(key, 180) && *number == nth,
+            Self::Path { .. } | Self::State | Self::Labelled(_) => false,
+        }
     }
 
     /// The socket of a `--path` whose file has this identity.
@@ -64,10 +81,12 @@ impl Keepsake {
         match text.split_once('.').unwrap_or((text, "")) {
             ("state", "") => Some(Self::State),
             ("port", rest) => {
-                let (nth, key) = rest.split_once('.')?;
+                let (nth, rest) = rest.split_once('.')?;
+                let (cookie, key) = rest.split_once('.')?;
                 Some(Self::Port {
                     key: key.to_owned(),
                     nth: number(nth)?,
+                    cookie: number(cookie)?,
                 })
             }
             ("path", rest) => {
@@ -87,7 +106,7 @@ impl Keepsake {
     #[must_use]
     pub fn name(&self) -> Name {
         let text = match self {
-            Self::Port { key, nth } => format!("{PREFIX}port.{nth}.{key}"),
+            Self::Port { key, nth, cookie } => format!("{PREFIX}port.{nth}.{cookie}.{key}"),
             Self::Path {
                 device,
                 inode,
@@ -135,10 +154,13 @@ mod tests {
     #[test]
     fn names_say_what_they_are() {
         for (keepsake, name) in [
-            (Keepsake::port("8080", 0), "sd-starter.port.0.8080"),
             (
-                Keepsake::port("[::1]:u53", 1),
-                "sd-starter.port.1.[%3A%3A1]%3Au53",
+                Keepsake::port("8080", 0, Some(5)),
+                "sd-starter.port.0.5.8080",
+            ),
+            (
+                Keepsake::port("[::1]:u53", 1, None),
+                "sd-starter.port.1.0.[%3A%3A1]%3Au53",
             ),
             (Keepsake::State, "sd-starter.state"),
             (
@@ -172,7 +194,15 @@ mod tests {
             );
         }
         // Of another version of ours, perhaps: nothing that we could use, but ours to remove.
-        for name in ["port.00.80", "port.80", "path.x.1./a", "state.2", "x y", ""] {
+        for name in [
+            "port.00.1.80",
+            "port.80",
+            "port.0.80",
+            "path.x.1./a",
+            "state.2",
+            "x y",
+            "",
+        ] {
             let name = Name::new(&format!("sd-starter.{name}")).unwrap();
             let known = match Keepsake::parse(&name) {
                 Some(Keepsake::Labelled(_)) | None => false,
@@ -185,7 +215,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_it_is_called_it_comes_back(key in ".{0,300}", nth: u32, device: u64, inode: u64) {
-            for keepsake in [Keepsake::port(&key, nth), Keepsake::path(&key, device, inode)] {
+            for keepsake in [Keepsake::port(&key, nth, Some(device)), Keepsake::path(&key, device, inode)] {
                 prop_assert_eq!(Keepsake::parse(&keepsake.name()), Some(keepsake));
             }
         }

@@ -1,15 +1,17 @@
 //! From what was bound to the parts of a loop: everything that must not exist twice, and so comes
 //! after the fork of `--daemonize`.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::control::{Control, beside_pid_file};
 use super::envdir::Envdir;
 use super::failure::{Failure, system};
 use super::heritage::Heritage;
 use super::journal::Journal;
-use super::listeners::{Listeners, Origin};
+use super::listeners::Listeners;
 use super::log_command::LogCommand;
 use super::log_file::LogFile;
 use super::manager::Manager;
@@ -34,6 +36,12 @@ use crate::protocol::generation::Generation;
 use crate::protocol::listen_fds::Name;
 use crate::protocol::tuning::Tuning;
 use crate::protocol::worker_env;
+
+/// So many copies of listeners at most wait to be sent to systemd.
+const COPIES: usize = 64;
+
+/// How long systemd may take in all to make room for them, before we go on without.
+const STORING: Duration = Duration::from_secs(1);
 
 /// What stands when there is only one process left, the one that stays.
 pub(super) struct Foundation<'a> {
@@ -74,11 +82,11 @@ impl Foundation<'_> {
             clock::now(),
         )
         .filter(|_| manager.is_there());
-        let vault = open_vault(&settings, &environment, &mut listeners, &mut manager)
-            .map_err(system("storing a socket with systemd"))?;
+        // First what goes: it makes room for what comes.
         for name in self.released {
             manager.release(name);
         }
+        let vault = open_vault(&settings, &environment, &mut listeners, &mut manager);
         let inherited = heritage.as_mut().and_then(|heritage| {
             let Heritage { state, luggage } = &mut **heritage;
             let taken = Runtime::take_over(state.held.runtime.as_ref()?, luggage);
@@ -226,29 +234,30 @@ fn open_vault(
     environment: &Environment,
     listeners: &mut Listeners,
     manager: &mut Manager,
-) -> io::Result<Option<Vault>> {
+) -> Option<Vault> {
     let there_is_one = manager.is_there() && !settings.no_fd_store;
     let announced = environment.text("FDSTORE").filter(|_| there_is_one);
     let Some(mut vault) = Vault::from_environment(announced) else {
         for name in listeners.disown() {
             manager.release(name);
         }
-        return Ok(None);
+        return None;
     };
-    for listener in listeners.as_slice() {
-        if listener.origin == Origin::Stored {
-            listener
-                .kept_as()
-                .into_iter()
-                .for_each(|name| vault.has(name));
+    listeners.stored().for_each(|name| vault.has(name));
+    let mut unkept = BTreeSet::new();
+    let until = clock::now().saturating_add(STORING);
+    for (count, (name, fd)) in (1..).zip(listeners.to_keep()) {
+        // A listener has no other end, and what becomes of it is for us to say.
+        if !vault.keep(manager, &name, fd, false) {
+            unkept.insert(name);
+        }
+        // There may be more of them than there are numbers for copies.
+        if count % COPIES == 0 {
+            manager.make_room(until.saturating_sub(clock::now()));
         }
     }
-    for (name, fd) in listeners.to_keep() {
-        // A listener has no other end, and what becomes of it is for us to say.
-        vault.keep(manager, &name, fd, false)?;
-    }
-    listeners.entrust();
-    Ok(Some(vault))
+    listeners.entrust(&unkept);
+    Some(vault)
 }
 
 /// Where clients ask: as told, or where `starterctl` looks, or beside the pid file, where

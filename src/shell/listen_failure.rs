@@ -69,6 +69,21 @@ pub enum ListenFailure {
 }
 
 impl ListenFailure {
+    /// Whether somebody else has the address.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        match self {
+            ListenFailure::Listen { error, .. } => error.kind() == io::ErrorKind::AddrInUse,
+            ListenFailure::Inherit { .. }
+            | ListenFailure::Move(_)
+            | ListenFailure::Environment(_)
+            | ListenFailure::NotListening { .. }
+            | ListenFailure::Resolve { .. }
+            | ListenFailure::Pins { .. }
+            | ListenFailure::Reserved { .. } => false,
+        }
+    }
+
     /// The exit status: the errno of the call that failed, else 255.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

@@ -10,6 +10,7 @@ use super::bound;
 use super::listen_failure::ListenFailure;
 use super::placement::{self, Clash};
 use super::settings::{ListenKey, Ready, Settings};
+use super::strays;
 use crate::os::child::Places;
 use crate::os::socket_file::SocketFile;
 use crate::os::{fd, socket};
@@ -67,6 +68,8 @@ pub struct Listener {
     pub pin: Option<RawFd>,
     /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
     kept: Kept,
+    /// Whether systemd's fd store has it.
+    is_stored: bool,
     /// What `cookie` has found.
     known_by: OnceCell<Option<u64>>,
 }
@@ -98,7 +101,10 @@ impl Listener {
     pub fn kept_as(&self) -> Option<Name> {
         match &self.kept {
             Kept::Never => None,
-            Kept::Port(nth) => Some(Keepsake::port(self.key.as_deref()?, *nth).name()),
+            Kept::Port(nth) => {
+                let key = self.key.as_deref()?;
+                Some(Keepsake::port(key, *nth, self.cookie()).name())
+            }
             Kept::As(name) => Some(Name::clone(name)),
         }
     }
@@ -121,6 +127,8 @@ pub struct Wanted<'a> {
     pub reserved: Option<RawFd>,
     /// Whether workers that have outlived us may have the sockets of an earlier life.
     pub in_use: bool,
+    /// Whether nobody leads those workers any more, so that they may be ended where they are in the way.
+    pub orphaned: bool,
 }
 
 /// All listeners, adopted ones first, then ports, then paths. The files of the unix sockets that
@@ -165,6 +173,7 @@ impl Listeners {
     pub fn gather(
         settings: &Settings,
         given: Result<Vec<Inherited>, NotForUs>,
+        orphaned: bool,
         released: &mut Vec<Name>,
     ) -> Result<Listeners, ListenFailure> {
         let (inherited, not_for_us) = match given {
@@ -172,7 +181,7 @@ impl Listeners {
             Err(NotForUs::Unset) => (Vec::new(), None),
             Err(reason) => (Vec::new(), Some(Warning::NotForUs(reason))),
         };
-        let mut listeners = Self::gather_from(inherited, settings, released)?;
+        let mut listeners = Self::gather_from(inherited, settings, orphaned, released)?;
         listeners.warnings.extend(not_for_us);
         Ok(listeners)
     }
@@ -184,6 +193,7 @@ impl Listeners {
     pub fn gather_from(
         inherited: Vec<Inherited>,
         settings: &Settings,
+        orphaned: bool,
         released: &mut Vec<Name>,
     ) -> Result<Listeners, ListenFailure> {
         let wanted = Wanted {
@@ -197,6 +207,7 @@ impl Listeners {
                 Ready::Auto | Ready::Notify | Ready::Alive | Ready::Command(_) => None,
             },
             in_use: settings.crash_adoption,
+            orphaned,
         };
         let mut listeners = Listeners::default();
         let filled = listeners.fill(inherited, &wanted);
@@ -272,15 +283,21 @@ impl Listeners {
                 Source::Stored(socket) => self.restore(socket, wanted)?,
                 Source::Missing => {
                     let bind = || bound::port(spec, address, wanted.backlog);
-                    let fd = bind().or_else(|failure| match failure {
-                        ListenFailure::Listen { ref error, .. }
-                            if wanted.in_use && error.kind() == io::ErrorKind::AddrInUse =>
-                        {
+                    let fd = bind()
+                        .or_else(|failure| {
+                            if !(wanted.in_use && failure.is_in_use()) {
+                                return Err(failure);
+                            }
                             retired.free_port(address.port());
                             bind()
-                        }
-                        other => Err(other),
-                    })?;
+                        })
+                        .or_else(|failure| {
+                            if !(wanted.orphaned && failure.is_in_use() && strays::end_everybody())
+                            {
+                                return Err(failure);
+                            }
+                            bind()
+                        })?;
                     let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
                     self.push(fd, facts, Kept::Port(nth))
                 }
@@ -508,7 +525,8 @@ impl Listeners {
     /// What systemd's fd store does not have yet, with its name there.
     pub fn to_keep(&self) -> impl Iterator<Item = (Name, BorrowedFd<'_>)> {
         let bound = self.all.iter();
-        let bound = bound.filter(|listener| listener.origin == Origin::Bound);
+        let bound =
+            bound.filter(|listener| listener.origin == Origin::Bound && !listener.is_stored);
         bound.filter_map(|listener| Some((listener.kept_as()?, listener.fd.as_fd())))
     }
 
@@ -517,9 +535,13 @@ impl Listeners {
         for file in &mut self.files {
             file.outlives_us = false;
         }
-        let stored = self.all.iter();
-        let stored = stored.filter(|listener| listener.origin == Origin::Stored);
-        stored.filter_map(Listener::kept_as).collect()
+        self.stored().collect()
+    }
+
+    /// The names of those that systemd's fd store has.
+    pub fn stored(&self) -> impl Iterator<Item = Name> {
+        let stored = self.all.iter().filter(|listener| listener.is_stored);
+        stored.filter_map(Listener::kept_as)
     }
 
     /// Lets go of the files below these directories (`$RUNTIME_DIRECTORY`): when systemd throws
@@ -584,6 +606,7 @@ fn listener(
         target: -1,
         pin: None,
         kept: Kept::Never,
+        is_stored: origin == Origin::Stored,
         // Who has not been asked for it yet is asked when it is needed.
         known_by: facts
             .cookie

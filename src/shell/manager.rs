@@ -12,6 +12,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::core::{Requester, Telling, Verdict};
 use crate::os::clock;
 use crate::os::datagram::{Sent, Target, send};
@@ -149,6 +151,34 @@ impl Manager {
             oldest.and_then(|place| self.waiting.remove(place));
         }
         self.waiting.push_back(message);
+    }
+
+    /// Sends what can be sent, and waits for so long that it can be; what else comes of it waits for
+    /// the next [`flush`](Self::flush).
+    pub fn make_room(&mut self, patience: Duration) {
+        let until = clock::now().saturating_add(patience);
+        loop {
+            let Flushed {
+                answers,
+                blocked,
+                error,
+                ..
+            } = self.flush();
+            for (requester, verdict) in answers.into_iter().rev() {
+                self.waiting.push_front(Message::Answer(requester, verdict));
+            }
+            if error.is_some() {
+                self.trouble = Trouble::None;
+            }
+            let left = until.saturating_sub(clock::now());
+            let Some(socket) = self.socket().filter(|_| blocked && !left.is_zero()) else {
+                return;
+            };
+            let mut writable = [PollFd::new(socket, PollFlags::POLLOUT)];
+            let millis = u16::try_from(left.as_millis()).unwrap_or(u16::MAX).max(1);
+            // Whatever came of it, the clock ends this.
+            let _ = poll(&mut writable, PollTimeout::from(millis));
+        }
     }
 
     /// Sends what can be sent.

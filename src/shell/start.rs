@@ -19,7 +19,7 @@ use super::luggage;
 use super::manager::Manager;
 use super::own_program::OwnProgram;
 use super::pid_file::PidFile;
-use super::remains::Remains;
+use super::remains::{Found, Remains};
 use super::settings::Settings;
 use super::supervisor::Supervisor;
 use super::vault::Vault;
@@ -117,7 +117,8 @@ pub(super) fn supervise(
         pidfdid: environment.text("LISTEN_PIDFDID"),
     };
     let mut released = Vec::new();
-    let mut remains = Remains::default();
+    let survives = survives(&settings, &environment);
+    let mut found = None;
     let gathered = match (&mut heritage, left_open) {
         (Some(Heritage { state, luggage }), _) => {
             let (listeners, lost) = Listeners::take_over(&state.held, luggage);
@@ -126,30 +127,35 @@ pub(super) fn supervise(
             }
             Ok(listeners)
         }
-        (None, Some(left_open)) => Listeners::gather_from(left_open, &settings, &mut released),
+        (None, Some(left_open)) => {
+            Listeners::gather_from(left_open, &settings, false, &mut released)
+        }
         (None, None) => {
             let mut given = adopted::adopt(&listen_env)?;
-            remains = given
+            let remains = given
                 .as_mut()
                 .map_or_else(|_| Remains::default(), Remains::take_out_of);
-            Listeners::gather(&settings, given, &mut released)
+            if survives {
+                found = Some(remains.open(&settings));
+            } else {
+                released.extend(remains.keepsakes().iter().map(Keepsake::name));
+            }
+            // Whoever is left in our cgroup then is led by nobody.
+            let orphaned = found.as_ref().is_some_and(|found| found.heritage.is_none());
+            Listeners::gather(&settings, given, orphaned, &mut released)
         }
     };
     let listeners = gathered.inspect_err(|_| let_go(&environment, &released))?;
     // Not before: the numbers from 3 on are the first that are free, and a socket that stands where
     // workers find it need not be moved for each of them.
     let signal_fd = blocked.open().map_err(system("taking over the signals"))?;
-    let mut found = None;
-    if survives(&settings, &environment) {
-        let from_crash = remains.open(&settings);
-        if let Some(heritage) = &from_crash.heritage {
-            // At once: a worker may be waiting in accept(2) where it expects to be turned away.
-            listeners.restore_flags(&heritage.state.held.listeners);
-            say_what_is_lacking(&heritage.state, &listeners);
-        }
-        found = Some(from_crash);
-    } else {
-        released.extend(remains.keepsakes().iter().map(Keepsake::name));
+    if survives && found.is_none() {
+        found = Some(Found::default());
+    }
+    if let Some(heritage) = found.as_ref().and_then(|found| found.heritage.as_ref()) {
+        // At once: a worker may be waiting in accept(2) where it expects to be turned away.
+        listeners.restore_flags(&heritage.state.held.listeners);
+        say_what_is_lacking(&heritage.state, &listeners);
     }
     // They are sockets by now, and there may be thousands.
     settings.ports = Vec::new();

@@ -19,6 +19,7 @@ use crate::os::clock;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::keepsake::Keepsake;
+use crate::protocol::listen_fds::Name;
 use crate::protocol::signal_name::Signal;
 use crate::protocol::state::{Held, Label, State, held};
 use crate::protocol::version::version;
@@ -60,9 +61,7 @@ impl Supervisor {
             } else {
                 // One that could not be read may be there.
                 vault.release(&mut self.manager, &name);
-                vault
-                    .keep(&mut self.manager, &name, ledger.as_fd(), false)
-                    .map_err(broken("storing the state with systemd"))?;
+                vault.keep(&mut self.manager, &name, ledger.as_fd(), false);
             }
             for label in &found.stored {
                 vault.has(Keepsake::Labelled(label.clone()).name());
@@ -250,10 +249,9 @@ impl Supervisor {
         self.surroundings.readiness.save(generation, &mut packed);
         for (label, fd) in packed.iter() {
             let name = Keepsake::Labelled(label.clone()).name();
-            vault
-                .keep(&mut self.manager, &name, fd, false)
-                .map_err(broken("storing a descriptor with systemd"))?;
-            survival.stored.insert(label.clone());
+            if vault.keep(&mut self.manager, &name, fd, false) {
+                survival.stored.insert(label.clone());
+            }
         }
         self.flush_manager()
     }
@@ -263,17 +261,29 @@ impl Supervisor {
         let Some(mut survival) = self.survival.take() else {
             return Ok(());
         };
+        let mut vault = self.vault.take();
         let (state, packed) = self.testament(&survival.owed);
         let mut wanted = BTreeSet::new();
         wanted.extend(packed.iter().map(|(label, _)| label.clone()));
-        let fresh = packed
-            .iter()
-            .filter(|(label, _)| !survival.stored.contains(label));
-        let fresh: Result<Vec<(Label, OwnedFd)>, _> = fresh
-            .map(|(label, fd)| Ok((label.clone(), fd.try_clone_to_owned()?)))
-            .collect();
-        let fresh = fresh.map_err(broken("copying a descriptor for systemd"))?;
+        let mut fresh: Vec<(Label, Name, OwnedFd)> = Vec::new();
+        if let Some(vault) = &mut vault {
+            for (label, fd) in packed
+                .iter()
+                .filter(|(label, _)| !survival.stored.contains(label))
+            {
+                let name = Keepsake::Labelled(label.clone()).name();
+                if !vault.has_room_for(&name) {
+                    continue;
+                }
+                // What cannot be copied now is tried again when something changes.
+                match fd.try_clone_to_owned() {
+                    Ok(copy) => fresh.push((label.clone(), name, copy)),
+                    Err(error) => vault.fail(&error),
+                }
+            }
+        }
         drop(packed);
+        self.vault = vault;
         if let Err(error) = survival.ledger.write(&state) {
             if !survival.broken {
                 survival.broken = true;
@@ -284,18 +294,16 @@ impl Supervisor {
             }
         }
         if let Some(vault) = &mut self.vault {
-            for (label, fd) in fresh {
-                let name = Keepsake::Labelled(label).name();
-                vault
-                    .keep(&mut self.manager, &name, fd.as_fd(), false)
-                    .map_err(broken("storing a descriptor with systemd"))?;
-            }
             for label in survival.stored.difference(&wanted) {
                 let name = Keepsake::Labelled(label.clone()).name();
                 vault.release(&mut self.manager, &name);
             }
+            survival.stored.retain(|label| wanted.contains(label));
+            for (label, name, copy) in fresh {
+                vault.store(&mut self.manager, &name, copy, false);
+                survival.stored.insert(label);
+            }
         }
-        survival.stored = wanted;
         self.survival = Some(survival);
         Ok(())
     }

@@ -6,9 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::manager::Manager;
+use crate::os::reason::Reason;
 use crate::protocol::listen_fds::Name;
 
 /// Our part of the store.
@@ -16,7 +18,10 @@ use crate::protocol::listen_fds::Name;
 pub struct Vault {
     room: usize,
     kept: BTreeSet<Name>,
-    full: bool,
+    /// Said once.
+    is_full: bool,
+    /// Said once.
+    is_short: bool,
 }
 
 impl Vault {
@@ -27,36 +32,72 @@ impl Vault {
         Some(Self {
             room,
             kept: BTreeSet::new(),
-            full: false,
+            is_full: false,
+            is_short: false,
         })
     }
 
     /// Has systemd keep a copy of `fd` under a name that nothing else has; with `poll` until its
     /// other end closes.
     ///
-    /// # Errors
-    /// As dup(2); that the store is full is said once and is none.
+    /// Answers whether it will: not where the store is full, or where there is no number for a copy.
+    /// Each is said once, and is no reason not to serve.
     pub fn keep(
         &mut self,
         manager: &mut Manager,
         name: &Name,
         fd: BorrowedFd<'_>,
         poll: bool,
-    ) -> io::Result<()> {
-        if self.kept.len() >= self.room && !self.kept.contains(name) {
-            if !self.full {
-                self.full = true;
-                let room = self.room;
-                log::warn!(
-                    "systemd keeps only {room} descriptors for us (FileDescriptorStoreMax=); \
-                     what is more is lost if we crash"
-                );
-            }
-            return Ok(());
+    ) -> bool {
+        if !self.has_room_for(name) {
+            return false;
         }
-        manager.keep(name.clone(), fd.try_clone_to_owned()?, poll);
+        let copy = fd.try_clone_to_owned().or_else(|_| {
+            // Copies that wait to be sent have numbers, too.
+            manager.make_room(Duration::ZERO);
+            fd.try_clone_to_owned()
+        });
+        match copy {
+            Ok(copy) => {
+                self.store(manager, name, copy, poll);
+                true
+            }
+            Err(error) => {
+                self.fail(&error);
+                false
+            }
+        }
+    }
+
+    /// The same with a copy that is there already.
+    pub fn store(&mut self, manager: &mut Manager, name: &Name, copy: OwnedFd, poll: bool) {
+        manager.keep(name.clone(), copy, poll);
         self.kept.insert(name.clone());
-        Ok(())
+    }
+
+    /// Whether it could be kept under this name.
+    pub fn has_room_for(&mut self, name: &Name) -> bool {
+        let has_room = self.kept.len() < self.room || self.kept.contains(name);
+        if !has_room && !self.is_full {
+            self.is_full = true;
+            let room = self.room;
+            log::warn!(
+                "systemd keeps only {room} descriptors for us (FileDescriptorStoreMax=); \
+                 what is more is lost if we crash"
+            );
+        }
+        has_room
+    }
+
+    /// Says that there is no copy to be kept.
+    pub fn fail(&mut self, error: &io::Error) {
+        if !self.is_short {
+            self.is_short = true;
+            log::error!(
+                "cannot copy a descriptor for systemd to keep: {}; what is not kept is lost if we crash",
+                Reason(error)
+            );
+        }
     }
 
     /// What came back under this name is still kept.

@@ -137,6 +137,8 @@ record! {
         pub nonblocking: bool,
         /// The file of a unix socket that we bound.
         pub file: Option<File>,
+        /// The name under which systemd's fd store has it, if it has.
+        pub stored: Option<String>,
     }
 }
 

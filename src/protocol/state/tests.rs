@@ -38,6 +38,7 @@ fn state() -> State {
                 cookie: Some(u64::MAX),
                 nonblocking: true,
                 file: Some(file.clone()),
+                stored: (origin == Origin::Stored).then(|| "sd-starter.port.0.5.80".to_owned()),
             })
             .to_vec()
             .into(),

@@ -26,11 +26,16 @@ impl Listener {
 }
 
 impl Listeners {
-    /// From now on systemd's fd store has all of them: a file then leads to its socket whatever
-    /// becomes of us.
-    pub fn entrust(&mut self) {
+    /// From now on systemd's fd store has all of them but these: a file then leads to its socket
+    /// whatever becomes of us.
+    pub fn entrust(&mut self, except: &BTreeSet<Name>) {
+        self.saved.take();
+        let is_kept = |name: &Name| !except.contains(name);
         for file in &mut self.files {
-            file.outlives_us = true;
+            file.outlives_us = is_kept(&file.kept_as);
+        }
+        for listener in &mut self.all {
+            listener.is_stored = listener.kept_as().as_ref().is_some_and(is_kept);
         }
     }
 
@@ -112,6 +117,11 @@ impl Listeners {
             cookie: listener.cookie(),
             nonblocking: *nonblocking,
             file: file_of(listener).map(saved_socket_file),
+            stored: listener
+                .is_stored
+                .then(|| listener.kept_as())
+                .flatten()
+                .map(|name| name.as_str().to_owned()),
         };
         (0..).zip(self.all.iter().zip(flags)).map(saved).collect()
     }
@@ -132,7 +142,12 @@ impl Listeners {
             match taken {
                 Ok(mut listener) => {
                     let file = saved.file.as_ref().map(socket_file);
-                    listener.kept = keepsake_of(&listener, file.as_ref(), &mut keys);
+                    // Its key may be another than the one that it was stored with.
+                    listener.kept = match saved.stored.as_deref().and_then(Name::new) {
+                        Some(name) => Kept::As(name.into()),
+                        None => keepsake_of(&listener, file.as_ref(), &mut keys),
+                    };
+                    listener.is_stored = saved.stored.is_some();
                     if let Some(file) = file {
                         listeners.own_file(file, listener.kept_as(), true);
                     }
@@ -201,6 +216,7 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         target: saved.target,
         pin: saved.pin,
         kept: Kept::Never,
+        is_stored: false,
         known_by: OnceCell::from(facts.cookie),
     })
 }

@@ -56,8 +56,10 @@ impl Stock {
         if self.sockets.is_empty() {
             return None;
         }
-        let named = Keepsake::port(&spec.key, nth).name();
-        let is_named = |socket: &Listener| socket.kept_as().as_ref() == Some(&named);
+        let is_named = |socket: &Listener| {
+            let keepsake = socket.kept_as().as_ref().and_then(Keepsake::parse);
+            keepsake.is_some_and(|keepsake| keepsake.is_port(&spec.key, nth))
+        };
         let index = match address.port() {
             0 => self.sockets.iter().position(is_named),
             _ => claim::port(&self.sockets, &self.nobodys(), address, spec.udp),
@@ -159,6 +161,7 @@ mod tests {
             keys: &[],
             reserved: None,
             in_use: false,
+            orphaned: false,
         };
         Listeners::assemble(given, &wanted).unwrap()
     }
@@ -193,7 +196,7 @@ mod tests {
         );
         let mut first = assemble(Vec::new(), &ports, &paths);
         assert_eq!(first.to_keep().count(), 4);
-        first.entrust();
+        first.entrust(&BTreeSet::new());
         let kept = given_back(&first);
         let (places, ports_before) = (addresses(&first), ports_of(&first));
         drop(first);
@@ -216,7 +219,7 @@ mod tests {
         let dir = Scratch::new();
         let paths = [dir.path("s")];
         let mut first = assemble(Vec::new(), &[], &paths);
-        first.entrust();
+        first.entrust(&BTreeSet::new());
         let mut given = Some(given_back(&first));
         drop(first);
         let mode = || paths[0].metadata().unwrap().mode() & 0o777;
@@ -229,6 +232,7 @@ mod tests {
                 keys: &[],
                 reserved: None,
                 in_use: false,
+                orphaned: false,
             };
             let listeners = Listeners::assemble(given.take().unwrap(), &wanted).unwrap();
             assert_eq!(listeners.as_slice()[0].origin, Origin::Stored);
@@ -242,7 +246,7 @@ mod tests {
         let dir = Scratch::new();
         let paths = [dir.path("s")];
         let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &paths);
-        first.entrust();
+        first.entrust(&BTreeSet::new());
         // systemd's copies, which are still open when we want the address again.
         let (_copies, kept) = (given_back(&first), given_back(&first));
         let port = addresses(&first)[0].clone();
@@ -260,7 +264,7 @@ mod tests {
     fn what_a_worker_still_has_is_left_to_it_unless_it_is_in_the_way() {
         let given = || {
             let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &[]);
-            first.entrust();
+            first.entrust(&BTreeSet::new());
             let (workers, kept) = (given_back(&first), given_back(&first));
             (workers, kept, addresses(&first)[0].clone())
         };
@@ -273,6 +277,7 @@ mod tests {
                 keys: &[],
                 reserved: None,
                 in_use: true,
+                orphaned: false,
             };
             Listeners::assemble(given, &wanted).unwrap()
         };
@@ -291,7 +296,7 @@ mod tests {
         let dir = Scratch::new();
         let paths = [dir.path("s")];
         let mut first = assemble(Vec::new(), &[], &paths);
-        first.entrust();
+        first.entrust(&BTreeSet::new());
         let kept = given_back(&first);
         drop(first);
         std::fs::remove_file(&paths[0]).unwrap();
@@ -307,7 +312,7 @@ mod tests {
         let (ours, systemds) = (Scratch::new(), Scratch::new());
         let paths = [ours.path("s"), systemds.path("s")];
         let mut listeners = assemble(Vec::new(), &[], &paths);
-        listeners.entrust();
+        listeners.entrust(&BTreeSet::new());
         let below = [systemds.as_ref().to_owned()];
         assert_eq!(listeners.leave_files(&below).len(), 1);
         assert!(listeners.remove_files().is_empty());
@@ -317,7 +322,7 @@ mod tests {
     #[test]
     fn a_copy_of_what_a_socket_unit_passes_is_given_up_and_so_is_what_we_do_not_know() {
         let mut first = assemble(Vec::new(), &["127.0.0.1:0"], &[]);
-        first.entrust();
+        first.entrust(&BTreeSet::new());
         let mut given = given_back(&first);
         let port = addresses(&first)[0].clone();
         let copy = |text: &str| Inherited {

@@ -31,6 +31,7 @@ fn wanted<'a>(ports: &'a [PortSpec], paths: &'a [PathBuf]) -> Wanted<'a> {
         keys: &[],
         reserved: None,
         in_use: false,
+        orphaned: false,
     }
 }
 

@@ -46,6 +46,7 @@ fn listeners_beside(reserved: Option<RawFd>, ports: &[&str]) -> Listeners {
         keys: &[],
         reserved,
         in_use: false,
+        orphaned: false,
     };
     Listeners::assemble(Vec::new(), &wanted).unwrap()
 }
