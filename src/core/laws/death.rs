@@ -13,7 +13,7 @@ use crate::core::machine::Machine;
 use crate::core::worker::Presence;
 use crate::core::{Action, Event, Exit};
 use crate::protocol::generation::Generation;
-use crate::protocol::state::machine as saved;
+use crate::protocol::state::{machine as saved, record};
 
 /// Where on its way through the next step the supervisor is killed, and what happens before its
 /// successor looks.
@@ -127,8 +127,8 @@ impl World {
     /// The next supervisor, with what it finds; `forked` says of a fork that was asked for whether it
     /// was done and written down.
     pub(super) fn succeed(&mut self, ledger: Ledger, forked: bool, dead: u8) {
-        let text = serde_json::to_vec(&ledger.machine).expect("a state is a text");
-        let state = serde_json::from_slice(&text).expect("and back");
+        let text = record::to_json(&ledger.machine);
+        let state = record::from_json(&text).expect("what was written is read");
         let restored = Machine::restore(&state, self.machine.policy.clone());
         self.machine = restored.expect("it was a machine's");
         let open = self.machine.open_fork();
