@@ -416,9 +416,12 @@ fn every_outcome_of_a_variable_and_of_a_directory_of_them() {
 fn every_kind_of_keepsake() {
     let pieces = ["sd-starter.", "state", "port", "path", ".", "1", "x", "/p"];
     let texts = sequences(&pieces, 5);
-    let prefix = |text: &String| Name::new(&format!("sd-starter.path.1.2.{text}"));
+    let prefixed = |text: &String| {
+        let with = |prefix: &str| Name::new(&format!("sd-starter.{prefix}.1.2.{text}"));
+        [with("path"), with("port")]
+    };
     let names = texts.iter().filter_map(|text| Name::new(text));
-    let names = names.chain(texts[..9].iter().filter_map(prefix));
+    let names = names.chain(texts[..9].iter().flat_map(prefixed).flatten());
     Keepsakes::assert_all(names.map(|name| Keepsake::parse(&name)));
 }
 

@@ -13,8 +13,7 @@ use crate::core::machine::Machine;
 use crate::core::worker::Presence;
 use crate::core::{Action, Event, Exit};
 use crate::protocol::generation::Generation;
-use crate::protocol::state::machine as saved;
-use crate::protocol::state::record;
+use crate::protocol::state::{machine as saved, record};
 
 /// Where on its way through the next step the supervisor is killed, and what happens before its
 /// successor looks.
