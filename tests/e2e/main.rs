@@ -42,6 +42,7 @@ mod starterctl;
 mod stopping;
 mod stuck_journal;
 mod survival_crash;
+mod survival_limits;
 mod survival_mixed;
 mod survival_soak;
 mod survival_steps;

@@ -19,7 +19,7 @@ const RUNTIME_PATH: &str = "/run/sd-starter/app/app.sock";
 const OTHER_PATH: &str = "/var/lib/app/app.sock";
 
 /// The app on a port and two paths of its own, without its socket unit.
-fn start(options: &str) -> Option<App> {
+pub(crate) fn start(options: &str) -> Option<App> {
     let app = App::new("")?;
     app.rig.drop_in(
         "app.service",
@@ -36,7 +36,7 @@ fn start(options: &str) -> Option<App> {
     Some(app)
 }
 
-fn set_listeners(app: &App, options: &str) {
+pub(crate) fn set_listeners(app: &App, options: &str) {
     app.exec_start(&format!(
         "/usr/bin/sd-starter {options} --ready notify -- /usr/bin/hello --deploy /srv/app/deploy"
     ));
@@ -47,7 +47,7 @@ fn everything() -> String {
 }
 
 /// The addresses and where each came from.
-fn origins(app: &App) -> Vec<(String, String)> {
+pub(crate) fn origins(app: &App) -> Vec<(String, String)> {
     let status = app.rig.ok(&["starterctl", "status", "--json", "app"]);
     let status: Value = serde_json::from_str(&status).expect("JSON");
     let listeners = status["listeners"].as_array().expect("listeners").iter();
