@@ -5,6 +5,7 @@ use std::time::Instant;
 use sd_starter::cli::answer::{Code, Failure, judge};
 use sd_starter::cli::client::call;
 use sd_starter::cli::control::Upgrade;
+use sd_starter::cli::escaped;
 use sd_starter::cli::whereabouts::Whereabouts;
 use serde_json::{Map, Value, json};
 
@@ -24,7 +25,8 @@ pub(crate) fn upgrade(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
 }
 
 fn words(reply: &Value) -> String {
-    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or("?");
+    let text = |name: &str| reply.get(name).and_then(Value::as_str);
+    let text = |name: &str| escaped::text(text(name).unwrap_or("?"));
     format!(
         "version {} has taken over from {}",
         text("to"),
@@ -46,7 +48,7 @@ fn upgrade_all(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
         match answer {
             Ok(reply) => {
                 if !upgrade.json {
-                    say(&format!("{name}: {}", words(&reply)));
+                    say(&format!("{}: {}", escaped::text(&name), words(&reply)));
                 }
                 answers.insert(name, reply);
             }
