@@ -13,7 +13,7 @@ use std::io::Write;
 
 use sd_starter::Starter;
 use sd_starter::cli::errand::{self, InVain};
-use sd_starter::cli::{self, Refusal};
+use sd_starter::cli::{self, Refusal, escaped};
 use sd_starter::core::Outcome;
 #[cfg(target_env = "gnu")]
 use sd_starter::os::signals;
@@ -88,7 +88,8 @@ fn done(name: ProgramName, result: Result<(), InVain>) -> u8 {
     match result {
         Ok(()) => exit_code::OK,
         Err(in_vain) => {
-            complain(name, &in_vain.line);
+            // A worker's words may be in it.
+            complain(name, &escaped::text(&in_vain.line));
             in_vain.code
         }
     }

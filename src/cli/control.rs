@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Ask a running sd-starter
 ///
@@ -106,15 +107,31 @@ pub struct Upgrade {
     #[arg(long, conflicts_with_all = ["instance", "control_socket"])]
     pub all: bool,
 
-    /// How long to wait, for each
+    /// How long to wait, for each [default: infinity; with --all 30s]
     ///
     /// The upgrade goes on when the wait is over.
-    #[arg(long, value_name = "DURATION", default_value = "infinity")]
-    pub timeout: Limit,
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Limit>,
 
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// With `--all` one that hangs must not keep the others waiting.
+const EACH_OF_ALL: Duration = Duration::from_secs(30);
+
+impl Upgrade {
+    /// How long to wait for each instance.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        let default = if self.all {
+            Limit::After(EACH_OF_ALL)
+        } else {
+            Limit::Never
+        };
+        self.timeout.unwrap_or(default)
+    }
 }
 
 /// `starterctl status`
@@ -305,7 +322,6 @@ Exit codes:
 mod tests {
     use super::*;
     use clap::CommandFactory;
-    use std::time::Duration;
 
     fn task(line: &str) -> Task {
         let words = line.split(' ');
@@ -351,6 +367,24 @@ mod tests {
             json: false,
         };
         assert_eq!(task("starterctl reload"), Task::Reload(expected));
+    }
+
+    #[test]
+    fn an_upgrade_of_all_does_not_wait_for_ever_for_one() {
+        for (line, limit) in [
+            ("starterctl upgrade", Limit::Never),
+            ("starterctl upgrade --all", Limit::After(EACH_OF_ALL)),
+            (
+                "starterctl upgrade --all --timeout 2m",
+                Limit::After(Duration::from_secs(120)),
+            ),
+            ("starterctl upgrade --all --timeout infinity", Limit::Never),
+        ] {
+            let Task::Upgrade(upgrade) = task(line) else {
+                unreachable!("it is an upgrade")
+            };
+            assert_eq!(upgrade.limit(), limit, "{line}");
+        }
     }
 
     #[test]

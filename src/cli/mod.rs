@@ -15,6 +15,7 @@
 //! | [`errand`] | does `--restart` and `--stop` |
 //! | `reload_watch` | judges whether a reload has ended |
 //! | [`answer`] | judges what it answered: exit code, line, JSON |
+//! | [`escaped`] | takes what a terminal would obey from words of others |
 //! | [`style`] | knows what a terminal can show |
 //! | [`status_view`] | shows a status |
 //! | [`openmetrics`] | shows it to a machine |
@@ -29,6 +30,7 @@ pub mod client;
 pub mod control;
 mod environment;
 pub mod errand;
+pub mod escaped;
 mod getopt;
 mod help;
 pub mod openmetrics;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::escaped;
 use super::status_view::span;
 use crate::core::Rough;
 
 /// What a supervisor with this status is waiting for; `waited` is how long we have.
 #[must_use]
 pub fn line(status: &Value, waited: Duration) -> String {
-    let waited = Rough(waited);
+    let (waited, status) = (Rough(waited), &escaped::answer(status));
     let workers = status["workers"].as_array().map(Vec::as_slice);
     let workers = workers.unwrap_or_default();
     let full = |worker: &Value| {
@@ -93,6 +94,11 @@ mod tests {
         assert_eq!(
             line(&status, waited),
             "3 s: waiting for generation 8 (pid 4300) to be ready, 88 s left"
+        );
+        status["workers"][2]["status"] = "\x1b]0;x\x07".into();
+        assert_eq!(
+            line(&status, waited),
+            "3 s: waiting for generation 8 (pid 4300) to be ready, 88 s left: \\u{1b}]0;x\\u{7}"
         );
         status["workers"][2]["state"] = "trial".into();
         assert_eq!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::escaped;
 use super::style::{Style, Tone, tied};
 use crate::core::Rough;
 
@@ -13,6 +14,7 @@ const INDENTATION: usize = 12;
 /// The answer to `GetStatus`, for people; `now` is microseconds of CLOCK_REALTIME.
 #[must_use]
 pub fn status(name: &str, status: &Value, now: u64, style: Style) -> String {
+    let (name, status) = (escaped::text(name), &escaped::answer(status));
     let mut view = View {
         style,
         out: String::new(),
@@ -224,6 +226,7 @@ impl View {
 /// One line of `starterctl list`: name, state, generation, pid, age, draining, last reload.
 #[must_use]
 pub fn list_row(name: &str, status: &Value) -> [String; 7] {
+    let status = &escaped::answer(status);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let workers = array(status, "workers");
     let serving = workers.iter().find(|worker| worker["state"] == "serving");
@@ -241,7 +244,7 @@ pub fn list_row(name: &str, status: &Value) -> [String; 7] {
     };
     let verdict = status["lastVerdict"]["verdict"].as_str();
     [
-        name.to_owned(),
+        escaped::text(name),
         state.to_owned(),
         or_dash(serving.map(|worker| worker["generation"].to_string())),
         or_dash(serving.map(|worker| worker["pid"].to_string())),

@@ -26,8 +26,15 @@ const SINCE: [(&str, u32); 10] = [
     ("ProtectProc", 247),
 ];
 
-/// The longest name of a unit, without its suffix (systemd.unit(5): 255 with it).
-const LONGEST_NAME: usize = 247;
+/// The longest path of a unix socket: sun_path without its NUL, unix(7).
+const LONGEST_PATH: usize = 107;
+
+/// What is around the name in the longest path of a service's sockets, of the system and of a user with
+/// the longest id. More generations than the digits can count take centuries.
+const AROUND_NAME: [&str; 2] = [
+    "/run/sd-starter//notify.NNNNNNNN",
+    "/run/user/4294967295/sd-starter//notify.NNNNNNNN",
+];
 
 /// The name of a pair of units.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,10 +85,18 @@ impl UnitPair {
     /// Makes a pair.
     ///
     /// # Errors
-    /// For what a unit file cannot hold.
+    /// For what a unit file cannot hold, and a name with which the service could not run.
     pub fn new(order: &Order<'_>) -> Result<Self, Unfit> {
         check(order.options)?;
         let name = &order.name.0;
+        let longest = LONGEST_PATH - AROUND_NAME[usize::from(order.user)].len();
+        if name.len() > longest {
+            return Err(Unfit(format!(
+                "the name has {} bytes: at most {longest}, or the paths of the service's sockets \
+                 do not fit",
+                name.len()
+            )));
+        }
         Ok(Self {
             socket: (format!("{name}.socket"), socket(order)),
             service: (format!("{name}.service"), service(order)?),
@@ -243,7 +258,7 @@ impl FromStr for UnitName {
     fn from_str(text: &str) -> Result<Self, Unfit> {
         let name = text.strip_suffix(".service").unwrap_or(text);
         let is_fit = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let fits = !name.is_empty() && !name.starts_with('.') && name.len() <= LONGEST_NAME;
+        let fits = !name.is_empty() && !name.starts_with('.');
         if fits && name.chars().all(is_fit) {
             Ok(Self(name.to_owned()))
         } else {
@@ -411,6 +426,34 @@ WantedBy=sockets.target
             assert!(text.parse::<UnitName>().is_err(), "{text:?}");
         }
         assert!(word(OsStr::new("\u{1}")).is_err());
+    }
+
+    #[test]
+    fn sockets_of_the_longest_name_have_room() {
+        for (user, runtime) in [(false, "/run"), (true, "/run/user/4294967295")] {
+            let make = |length: usize| {
+                UnitPair::new(&Order {
+                    name: &"n".repeat(length).parse().unwrap(),
+                    listen: &["80".parse().unwrap()],
+                    options: &[],
+                    command: &["/srv/x".into()],
+                    programs: Path::new("/usr/bin"),
+                    systemd: 252,
+                    user,
+                })
+            };
+            let longest = (1..200).take_while(|length| make(*length).is_ok()).count();
+            let name = "n".repeat(longest);
+            for (file, room) in [("notify.99999999", 0), ("control", 8)] {
+                let path = format!("{runtime}/sd-starter/{name}/{file}");
+                assert_eq!(path.len() + room, 107, "{path}");
+            }
+            let refusal = make(longest + 1).unwrap_err().to_string();
+            assert!(
+                refusal.contains(&format!("at most {longest},")),
+                "{refusal}"
+            );
+        }
     }
 
     #[test]

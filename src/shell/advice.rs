@@ -2,6 +2,9 @@
 //! socket, told by the words of the command line. A hint in one line, never a reason to stop.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::protocol::address::Address;
@@ -34,6 +37,9 @@ const KNOWN: [(&str, Restriction, &str); 9] = [
     ("h2o", Restriction::Unconfigured, "it exits with status 78"),
     ("h2o", Restriction::Nothing, "it exits with status 78"),
 ];
+
+/// A configuration that is longer is not read: a hint is not worth more.
+const LONGEST: u64 = 1 << 20;
 
 /// The lines for a worker's command line and its sockets. `configuration` is the text of the file
 /// that [`configuration`] names, if it could be read.
@@ -74,6 +80,22 @@ pub fn configuration(command: &[&OsStr]) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// The text of a configuration, if it is a file of a size that configurations have. It is the worker's to
+/// read, whatever it is: a FIFO would keep us waiting, and take from the worker what was written for it.
+#[must_use]
+pub fn read(path: &Path) -> Option<String> {
+    // Not even opened, unless it becomes something else this moment.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mut options = OpenOptions::new();
+    let options = options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path).ok()?;
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut text = String::new();
+    let length = file.take(LONGEST + 1).read_to_string(&mut text).ok()?;
+    // Half of it would miss the other half's sockets.
+    (length as u64 <= LONGEST).then_some(text)
 }
 
 /// Which of the known servers a command line starts: the program itself, or what follows `-s`
@@ -160,6 +182,7 @@ pub fn words<'a>(program: &'a OsStr, arguments: &'a [OsString]) -> Vec<&'a OsStr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::scratch::Scratch;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     const V4: Address = Address::Inet4 {
@@ -237,5 +260,24 @@ mod tests {
             let words: Vec<_> = line.split_whitespace().map(OsStr::new).collect();
             assert_eq!(configuration(&words), path.map(PathBuf::from), "{line}");
         }
+    }
+
+    #[test]
+    fn only_files_are_read_and_not_without_end() {
+        let scratch = Scratch::new();
+        let path = scratch.path("h2o.conf");
+        assert_eq!(read(&path), None);
+        fs::write(&path, "listen: 80\n").unwrap();
+        assert_eq!(read(&path).as_deref(), Some("listen: 80\n"));
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(LONGEST).unwrap();
+        assert!(read(&path).is_some());
+        file.set_len(LONGEST + 1).unwrap();
+        assert_eq!(read(&path), None);
+        // Nobody writes to it: whoever reads waits for ever.
+        let fifo = scratch.path("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(read(&fifo), None);
+        assert_eq!(read(Path::new("/dev/zero")), None);
     }
 }

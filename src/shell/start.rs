@@ -344,8 +344,8 @@ fn let_go(environment: &Environment, released: &[Name]) {
 fn advice(settings: &Settings, listeners: &Listeners) -> Vec<String> {
     let words = advice::words(&settings.program, &settings.arguments);
     let directory = settings.dir.clone().unwrap_or_default();
-    let configuration = advice::configuration(&words)
-        .and_then(|path| std::fs::read_to_string(directory.join(path)).ok());
+    let configuration =
+        advice::configuration(&words).and_then(|path| advice::read(&directory.join(path)));
     let sockets: Vec<_> = listeners
         .as_slice()
         .iter()

@@ -1,6 +1,7 @@
 //! The house, checked: which room a line of code belongs to, by what it may touch.
 
 mod dependencies;
+mod generator;
 
 use std::fs;
 use std::path::{Path, PathBuf};

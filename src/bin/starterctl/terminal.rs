@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::time::SystemTime;
 
+use sd_starter::cli::escaped;
 use sd_starter::cli::style::Style;
 
 /// Where the terminal does not say how wide it is.
@@ -14,9 +15,9 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// A line on stderr; that nobody reads it is no error.
+/// A line on stderr, one and not more whatever others have said in it; that nobody reads it is no error.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "starterctl: {text}");
+    let _ = writeln!(std::io::stderr(), "starterctl: {}", escaped::text(text));
 }
 
 pub(crate) fn stdout_style() -> Style {

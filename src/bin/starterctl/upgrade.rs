@@ -1,11 +1,15 @@
 //! `starterctl upgrade`: one instance, or all of them.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use sd_starter::cli::answer::{Code, Failure, judge};
-use sd_starter::cli::client::call;
+use sd_starter::cli::client::{NoAnswer, call};
 use sd_starter::cli::control::Upgrade;
+use sd_starter::cli::escaped;
 use sd_starter::cli::whereabouts::Whereabouts;
+use sd_starter::core::Rough;
+use sd_starter::protocol::duration::Limit;
 use serde_json::{Map, Value, json};
 
 use crate::ask::{Question, ask, deadline};
@@ -13,18 +17,19 @@ use crate::terminal::{complain, say};
 
 pub(crate) fn upgrade(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
     if upgrade.all {
-        return upgrade_all(whereabouts, upgrade);
+        return upgrade_all(whereabouts.instances(), upgrade);
     }
     let question = Question::new("Upgrade", &json!({}), &upgrade.target);
     ask(
         whereabouts,
-        question.by(upgrade.timeout, upgrade.json),
+        question.by(upgrade.limit(), upgrade.json),
         words,
     )
 }
 
 fn words(reply: &Value) -> String {
-    let text = |name: &str| reply.get(name).and_then(Value::as_str).unwrap_or("?");
+    let text = |name: &str| reply.get(name).and_then(Value::as_str);
+    let text = |name: &str| escaped::text(text(name).unwrap_or("?"));
     format!(
         "version {} has taken over from {}",
         text("to"),
@@ -33,20 +38,22 @@ fn words(reply: &Value) -> String {
 }
 
 /// One after the other: if the new program is bad in a way that its trial does not show, not
-/// everybody has it at once. The exit code is the first one that is not 0.
-fn upgrade_all(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
+/// everybody has it at once. One that does not answer in time is passed over. The exit code is the
+/// first one that is not 0.
+fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
     let mut answers = Map::new();
     let mut code = Code::Done;
-    for (name, socket) in whereabouts.instances() {
-        let until = deadline(upgrade.timeout, Instant::now());
+    for (name, socket) in instances {
+        let until = deadline(upgrade.limit(), Instant::now());
         let answer = match call(&socket, "Upgrade", &json!({}), until, || None) {
             Ok(reply) => judge(reply),
+            Err(NoAnswer::TimedOut) => Err(late(upgrade.limit())),
             Err(error) => Err(Failure::from(&error)),
         };
         match answer {
             Ok(reply) => {
                 if !upgrade.json {
-                    say(&format!("{name}: {}", words(&reply)));
+                    say(&format!("{}: {}", escaped::text(&name), words(&reply)));
                 }
                 answers.insert(name, reply);
             }
@@ -68,4 +75,65 @@ fn upgrade_all(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
         say(&Value::Object(answers).to_string());
     }
     code
+}
+
+/// That one of many does not answer: it may hang, or need longer than others.
+fn late(limit: Limit) -> Failure {
+    let mut failure = Failure::from(&NoAnswer::TimedOut);
+    if let Some(limit) = limit.duration() {
+        failure.line = format!(
+            "it did not answer within {}; the upgrade goes on if it can",
+            Rough(limit)
+        );
+        failure.json["reason"] = failure.line.clone().into();
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
+    use sd_starter::cli::control::Target;
+
+    #[test]
+    fn one_that_does_not_answer_does_not_keep_the_others_waiting() {
+        let directory = std::env::temp_dir().join(format!("starterctl.{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let instances = ["a", "b", "c"].map(|name| (name.to_owned(), directory.join(name)));
+        let [a, mute, c] = instances
+            .each_ref()
+            .map(|(_, socket)| UnixListener::bind(socket).unwrap());
+        let answering = [a, c].map(|listener| {
+            std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let asked = stream.read(&mut [0; 4096]).unwrap();
+                let reply = b"{\"parameters\":{\"from\":\"1\",\"to\":\"2\"}}\0";
+                stream.write_all(reply).unwrap();
+                asked
+            })
+        });
+        let upgrade = Upgrade {
+            target: Target {
+                instance: None,
+                control_socket: None,
+            },
+            all: true,
+            timeout: Some(Limit::After(Duration::from_millis(200))),
+            json: false,
+        };
+        assert_eq!(upgrade_all(instances.to_vec(), &upgrade), Code::TimedOut);
+        for thread in answering {
+            assert!(thread.join().unwrap() > 0);
+        }
+        drop(mute);
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(
+            late(upgrade.limit()).line,
+            "it did not answer within 200 ms; the upgrade goes on if it can"
+        );
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sd_starter::cli::answer::{Code, Failure, judge};
 use sd_starter::cli::client::{Connection, NoAnswer, call};
 use sd_starter::cli::control::Status;
+use sd_starter::cli::escaped;
 use sd_starter::cli::status_view;
 use sd_starter::cli::style::Style;
 use sd_starter::cli::whereabouts::Whereabouts;
@@ -91,7 +92,7 @@ impl View<'_> {
         let line = format!(
             "{hours:02}:{minutes:02}:{:02}Z {}",
             seconds % 60,
-            event.text
+            escaped::text(&event.text)
         );
         self.events.push_back(line);
         if self.events.len() > MOST_EVENTS {

@@ -75,6 +75,28 @@ fn every_line_fits_its_terminal() {
 }
 
 #[test]
+fn a_terminal_obeys_nobody_elses_words() {
+    let evil = "\x1b[2J\u{9b}1A\n     Verdict: good\u{202e}\r";
+    let mut answer = sample();
+    answer["workers"][1]["status"] = evil.into();
+    answer["command"][1] = evil.into();
+    answer["lastFailure"] = evil.into();
+    answer["lastVerdict"]["reason"] = evil.into();
+    answer["listeners"][0]["address"] = evil.into();
+    let shown = status(evil, &answer, NOW, Style::default());
+    let lines = status("app", &sample(), NOW, Style::default());
+    assert_eq!(shown.lines().count(), lines.lines().count(), "{shown}");
+    let row = table(&[list_row(evil, &answer)], Style::default());
+    let line = super::super::progress::line(&answer, Duration::ZERO);
+    assert_eq!((row.lines().count(), line.lines().count()), (2, 1));
+    for text in [&shown, &row, &line] {
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(obeyed), "{text:?}");
+    }
+    assert!(shown.contains("\"\\u{1b}[2J\\u{9b}1A\\n"), "{shown}");
+}
+
+#[test]
 fn what_is_not_there_is_not_made_up() {
     let shown = status("x", &json!({}), NOW, Style::default());
     assert!(
