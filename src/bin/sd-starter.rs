@@ -1,8 +1,8 @@
 //! `sd-starter`, also under the name `start_server`. See `sd-starter --help`.
 
-#![cfg_attr(target_env = "gnu", no_main)]
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
 #![cfg_attr(
-    target_env = "gnu",
+    all(target_env = "gnu", not(test)),
     expect(
         unsafe_code,
         reason = "main is exported under the C library's name for it"
@@ -15,7 +15,7 @@ use sd_starter::Starter;
 use sd_starter::cli::errand::{self, InVain};
 use sd_starter::cli::{self, Refusal, escaped};
 use sd_starter::core::Outcome;
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_env = "gnu", not(test)))]
 use sd_starter::os::signals;
 use sd_starter::shell::heritage;
 use sd_starter::shell::settings::{Invocation, ProgramName};
@@ -25,7 +25,7 @@ use sd_starter::shell::voice::Voice;
 /// Entered by the C library itself. Rust's runtime would first read /proc/self/maps, for a message in
 /// case of a stack overflow: a seventh of the system calls before the first worker, and a tenth of the
 /// time. (Arguments are there all the same where the C library is GNU's.)
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_env = "gnu", not(test)))]
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
     signals::ignore_pipe();
@@ -35,7 +35,7 @@ extern "C" fn main() -> i32 {
     code.into()
 }
 
-#[cfg(not(target_env = "gnu"))]
+#[cfg(any(not(target_env = "gnu"), test))]
 fn main() -> std::process::ExitCode {
     run().into()
 }

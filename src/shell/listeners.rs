@@ -20,7 +20,7 @@ use crate::protocol::listen_fds::{Name, NotForUs};
 use crate::protocol::port::PortSpec;
 use crate::protocol::state::held;
 use crate::protocol::state::record::Once;
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -28,87 +28,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 mod claim;
+mod listener;
 mod saved;
 mod stock;
 mod warning;
 
+use listener::Kept;
+pub use listener::{Listener, Origin};
 use stock::Stock;
 pub use warning::Warning;
-
-/// Where a listener came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// From a socket unit, through `LISTEN_FDS`.
-    Adopted,
-    /// We bound it.
-    Bound,
-    /// We bound it in an earlier life; systemd's fd store kept it.
-    Stored,
-}
-
-/// One socket that we hold. There may be thousands: what can be told from something else is not
-/// kept.
-#[derive(Debug)]
-pub struct Listener {
-    /// Its name in `SERVER_STARTER_PORT`, if it can have one there.
-    pub key: Option<Box<str>>,
-    /// Its name in `LISTEN_FDNAMES`, where that is not its key.
-    own_name: Option<Box<Name>>,
-    /// Our copy.
-    pub fd: OwnedFd,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Where it is bound.
-    pub address: Address,
-    /// Stream, datagram...
-    pub kind: SocketKind,
-    /// The number at which workers find it.
-    pub target: RawFd,
-    /// The number that the user asked for.
-    pub pin: Option<RawFd>,
-    /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
-    kept: Kept,
-    /// Whether systemd's fd store has it.
-    is_stored: bool,
-    /// What `cookie` has found.
-    known_by: OnceCell<Option<u64>>,
-}
-
-/// What systemd's fd store has, or gets, a socket as.
-#[derive(Debug)]
-enum Kept {
-    /// We have not bound it.
-    Never,
-    /// As the so-manieth `--port` with its key.
-    Port(u32),
-    /// By this name.
-    As(Box<Name>),
-}
-
-impl Listener {
-    /// Its name in `LISTEN_FDNAMES`: a socket that we bound is called by its key, if that can be.
-    #[must_use]
-    pub fn name(&self) -> Name {
-        match (&self.own_name, self.key.as_deref().and_then(Name::new)) {
-            (Some(name), _) => Name::clone(name),
-            (None, Some(name)) => name,
-            (None, None) => Name::unknown(),
-        }
-    }
-
-    /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
-    #[must_use]
-    pub fn kept_as(&self) -> Option<Name> {
-        match &self.kept {
-            Kept::Never => None,
-            Kept::Port(nth) => {
-                let key = self.key.as_deref()?;
-                Some(Keepsake::port(key, *nth, self.cookie()).name())
-            }
-            Kept::As(name) => Some(Name::clone(name)),
-        }
-    }
-}
 
 /// What the command line says about listeners.
 #[derive(Clone, Copy, Debug)]
@@ -340,7 +268,7 @@ impl Listeners {
             }
             let key = address::key_of(&facts.address, facts.kind);
             self.all
-                .push(listener(key, Some(name), fd, Origin::Adopted, facts));
+                .push(Listener::new(key, Some(name), fd, Origin::Adopted, facts));
         }
         let mut stock = Stock::default();
         for inherited in ours {
@@ -351,7 +279,7 @@ impl Listeners {
 
     /// Adds a socket that we bound, and answers its index.
     fn push(&mut self, fd: OwnedFd, facts: Facts, kept: Kept) -> usize {
-        let mut bound = listener(None, None, fd, Origin::Bound, facts);
+        let mut bound = Listener::new(None, None, fd, Origin::Bound, facts);
         bound.kept = kept;
         self.all.push(bound);
         self.all.len() - 1
@@ -585,33 +513,6 @@ impl Source {
             Source::Adopted(index) => claimed[*index] = true,
             Source::Stored(_) | Source::Missing => {}
         }
-    }
-}
-
-fn listener(
-    key: Option<String>,
-    own_name: Option<Name>,
-    fd: OwnedFd,
-    origin: Origin,
-    facts: Facts,
-) -> Listener {
-    Listener {
-        key: key.map(String::into_boxed_str),
-        own_name: own_name.map(Box::new),
-        fd,
-        origin,
-        address: facts.address,
-        kind: facts.kind,
-        // Until it is placed.
-        target: -1,
-        pin: None,
-        kept: Kept::Never,
-        is_stored: origin == Origin::Stored,
-        // Who has not been asked for it yet is asked when it is needed.
-        known_by: facts
-            .cookie
-            .map(Some)
-            .map_or_else(OnceCell::new, OnceCell::from),
     }
 }
 

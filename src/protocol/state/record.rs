@@ -8,7 +8,6 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -244,7 +243,7 @@ impl Record for bool {
 
 impl Record for u64 {
     fn save(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{self}");
+        out.extend(self.to_string().bytes());
     }
 
     fn load(value: &Value) -> Result<Self, Unfit> {
@@ -254,7 +253,7 @@ impl Record for u64 {
 
 impl Record for i32 {
     fn save(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "{self}");
+        out.extend(self.to_string().bytes());
     }
 
     fn load(value: &Value) -> Result<Self, Unfit> {
@@ -268,7 +267,7 @@ macro_rules! small {
     ($($type:ty)*) => {
         $(impl Record for $type {
             fn save(&self, out: &mut Vec<u8>) {
-                let _ = write!(out, "{self}");
+                out.extend(self.to_string().bytes());
             }
 
             fn load(value: &Value) -> Result<Self, Unfit> {

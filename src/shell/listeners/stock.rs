@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::super::adopted::{self, Inherited};
-use super::{Kept, Listener, Origin, claim, listener};
+use super::{Kept, Listener, Origin, claim};
 use crate::os::socket;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::address::{Address, SocketKind};
@@ -37,7 +37,7 @@ impl Stock {
         };
         match facts {
             Ok(facts) if is_listener && facts.cookie.is_some_and(|cookie| seen.insert(cookie)) => {
-                let mut socket = listener(None, None, fd, Origin::Stored, facts);
+                let mut socket = Listener::new(None, None, fd, Origin::Stored, facts);
                 socket.kept = Kept::As(name.into());
                 self.sockets.push(socket);
             }
