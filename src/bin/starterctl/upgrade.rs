@@ -102,17 +102,17 @@ mod tests {
     #[test]
     fn one_that_does_not_answer_does_not_keep_the_others_waiting() {
         let directory = std::env::temp_dir().join(format!("starterctl.{}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
+        std::fs::create_dir(&directory).expect("a new directory");
         let instances = ["a", "b", "c"].map(|name| (name.to_owned(), directory.join(name)));
         let [a, mute, c] = instances
             .each_ref()
-            .map(|(_, socket)| UnixListener::bind(socket).unwrap());
+            .map(|(_, socket)| UnixListener::bind(socket).expect("a new socket"));
         let answering = [a, c].map(|listener| {
             std::thread::spawn(move || {
-                let (mut stream, _) = listener.accept().unwrap();
-                let asked = stream.read(&mut [0; 4096]).unwrap();
+                let (mut stream, _) = listener.accept().expect("a client");
+                let asked = stream.read(&mut [0; 4096]).expect("a call");
                 let reply = b"{\"parameters\":{\"from\":\"1\",\"to\":\"2\"}}\0";
-                stream.write_all(reply).unwrap();
+                stream.write_all(reply).expect("it waits");
                 asked
             })
         });
@@ -127,10 +127,10 @@ mod tests {
         };
         assert_eq!(upgrade_all(instances.to_vec(), &upgrade), Code::TimedOut);
         for thread in answering {
-            assert!(thread.join().unwrap() > 0);
+            assert!(thread.join().expect("it was asked") > 0);
         }
         drop(mute);
-        std::fs::remove_dir_all(&directory).unwrap();
+        std::fs::remove_dir_all(&directory).expect("it is ours");
         assert_eq!(
             late(upgrade.limit()).line,
             "it did not answer within 200 ms; the upgrade goes on if it can"
