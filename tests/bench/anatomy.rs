@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ pub(crate) fn markdown(place: &Place, rows: &[Row]) -> String {
 }
 
 fn trace(row: Row, place: &Place, sockets: u16, reloads: usize) -> Trace {
-    let tag = format!("strace-{}-{sockets}-{reloads}", row.number);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let tag = format!("strace{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let mut log = Log::create(place.scratch.join(format!("{tag}.log")));
     let out = place.scratch.join(format!("{tag}.out"));
     let command = row.contender.command(place, &row.ports(sockets), &tag);
