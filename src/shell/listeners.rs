@@ -351,16 +351,17 @@ impl Listeners {
         let numbers = Places::new(places.iter().copied());
         self.run = placement::run(&numbers);
         let placed = places.into_iter().enumerate();
-        for (mut listener, (index, target)) in std::mem::take(&mut self.all).into_iter().zip(placed)
-        {
+        let place = |(mut listener, (index, target)): (Listener, (usize, RawFd))| {
             // Only those whose number is overwritten before it is their turn: a row of sockets that
             // were opened one after the other stays where it is.
             let taken = |fd| numbers.at(fd).is_some_and(|at| at < index) || reserved == Some(fd);
-            let moved = fd::move_out_of_the_way(listener.fd, taken);
-            listener.fd = moved.map_err(ListenFailure::Move)?;
+            listener.fd = fd::move_out_of_the_way(listener.fd, taken)?;
             listener.target = target;
-            self.all.push(listener);
-        }
+            Ok(listener)
+        };
+        let all = std::mem::take(&mut self.all).into_iter().zip(placed);
+        let all: io::Result<Vec<_>> = all.map(place).collect();
+        self.all = all.map_err(ListenFailure::Move)?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! The path is found out at the very start. Later `/proc/self/exe` leads to wherever our own file
 //! was moved to, or says " (deleted)" once a package manager has put another in its place.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,7 +23,6 @@ const EXE: &str = "/proc/self/exe";
 #[derive(Clone, Debug)]
 pub struct OwnProgram {
     path: PathBuf,
-    argv: Vec<CString>,
     environment: Vec<CString>,
 }
 
@@ -31,10 +30,9 @@ impl OwnProgram {
     /// As it was started.
     #[must_use]
     pub fn at_start(environment: &Environment) -> Self {
-        let argv: Vec<_> = std::env::args_os().collect();
         let own = fs::read_link(EXE).unwrap_or_default();
-        let name = argv.first().map_or(OsStr::new(""), OsString::as_os_str);
-        let path = where_it_was_found(name, environment.get("PATH"), &own);
+        let name = std::env::args_os().next().unwrap_or_default();
+        let path = where_it_was_found(&name, environment.get("PATH"), &own);
         Self::new(path, environment)
     }
 
@@ -44,7 +42,6 @@ impl OwnProgram {
         let variables = environment.0.iter();
         Self {
             path,
-            argv: std::env::args_os().map(|text| c_string(&text)).collect(),
             environment: variables
                 .map(|(name, value)| {
                     let mut both = name.clone();
@@ -68,16 +65,17 @@ impl OwnProgram {
         c_string(self.path.file_name().unwrap_or_default())
     }
 
-    /// What we were started with, the program's name first: by it we know whose words to use.
+    /// What we were started with, the program's name first: by it we know whose words to use. It
+    /// stands where exec(2) has put it; there may be thousands of ports in it.
     #[must_use]
-    pub fn argv(&self) -> &[CString] {
-        &self.argv
+    pub fn argv(&self) -> Vec<CString> {
+        std::env::args_os().map(|text| c_string(&text)).collect()
     }
 
     /// The same with an option before all others.
     #[must_use]
     pub fn argv_with(&self, option: &str) -> Vec<CString> {
-        let mut argv = self.argv.clone();
+        let mut argv = self.argv();
         let place = argv.len().min(1);
         argv.insert(place, c_string(OsStr::new(option)));
         argv
@@ -128,6 +126,7 @@ fn c_string(text: &OsStr) -> CString {
 mod tests {
     use super::*;
     use crate::os::scratch::Scratch;
+    use std::ffi::OsString;
     use std::os::unix::fs::symlink;
 
     #[test]

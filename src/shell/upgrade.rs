@@ -87,7 +87,7 @@ impl Supervisor {
                         environment.extend(CString::new(variable));
                         let kept: Vec<_> = packed.iter().map(|(_, fd)| fd).collect();
                         let path = path_of(std::os::fd::AsFd::as_fd(program));
-                        let argv = self.own_program.argv();
+                        let argv = &self.own_program.argv();
                         let error = succession::replace(&path, argv, &environment, &kept);
                         let path = self.own_program.path().display();
                         format!("cannot execute {path}: {}", Reason(&error))
