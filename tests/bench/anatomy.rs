@@ -66,6 +66,7 @@ fn trace(row: Row, place: &Place, sockets: u16, reloads: usize) -> Trace {
     strace.arg(command.get_program()).args(command.get_args());
     strace
         .env_remove("NOTIFY_SOCKET")
+        .env_remove("LD_LIBRARY_PATH")
         .env("BENCH_LOG", log.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -134,6 +134,8 @@ impl Contender {
     /// Its command line, for listeners on these ports of 127.0.0.1. `tag` is this instance's own.
     pub(crate) fn command(self, place: &Place, ports: &[u16], tag: &str) -> Command {
         let mut line = command(text(&self.program(place).0));
+        // cargo's: the loader of whoever is not static would look into all of its directories first.
+        line.env_remove("LD_LIBRARY_PATH");
         let listen = ports.iter().map(|port| format!("--port=127.0.0.1:{port}"));
         let file = |end: &str, text: &str| {
             let path = place.scratch.join(format!("{tag}{end}"));
