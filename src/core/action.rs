@@ -37,6 +37,48 @@ pub enum Action {
     Finish(Outcome),
 }
 
+/// What is written down of an action before it is done: whoever takes over after a crash then knows of a
+/// worker before it is forked, and of a signal before it is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Foretold {
+    /// The machine as it is now, which waits for a fork.
+    Fork,
+    /// A signal that is owed until it is sent. Sent twice is better than never.
+    Signal {
+        /// To which generation.
+        generation: Generation,
+        /// Which.
+        signal: Signal,
+        /// Whether it is for everybody in the generation's cgroup.
+        tree: bool,
+    },
+}
+
+impl Action {
+    /// What is to be written down before it is done; `None` where nothing is lost without.
+    #[must_use]
+    pub const fn foretold(&self) -> Option<Foretold> {
+        let (generation, signal, tree) = match self {
+            Self::Spawn(_) => return Some(Foretold::Fork),
+            Self::Signal(generation, signal) => (*generation, *signal, false),
+            Self::Kill(generation) | Self::Sweep(generation) => (*generation, Signal::KILL, true),
+            Self::Probe(_)
+            | Self::EndProbe(_)
+            | Self::Check
+            | Self::EndCheck
+            | Self::Tell(_)
+            | Self::Answer(..)
+            | Self::Note(_)
+            | Self::Finish(_) => return None,
+        };
+        Some(Foretold::Signal {
+            generation,
+            signal,
+            tree,
+        })
+    }
+}
+
 /// A message to systemd (sd_notify(3)).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Telling {

@@ -89,7 +89,7 @@ mod laws;
 )]
 mod stories;
 
-pub use action::{Action, Outcome, Telling};
+pub use action::{Action, Foretold, Outcome, Telling};
 pub use clock::Now;
 pub use event::{Event, StopBy, Word};
 pub use exit::Exit;

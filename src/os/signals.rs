@@ -20,8 +20,9 @@ use nix::sys::signalfd::{self, SfdFlags};
 use super::retry;
 
 /// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime or
-/// [`ignore_pipe`], SIGCHLD and SIGXFSZ by [`take_over`]. All others reach a worker untouched, as exec leaves ignored signals
-/// ignored; putting all 64 back cost more system calls than everything else in a spawn.
+/// [`ignore_pipe`], SIGCHLD and SIGXFSZ by [`take_over`]. All others reach a worker untouched, as
+/// exec leaves ignored signals ignored; putting all 64 back cost more system calls than everything
+/// else in a spawn.
 const CHANGED: [i32; 3] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ];
 
 /// Mask and dispositions as this process was started with them.

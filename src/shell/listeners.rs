@@ -59,6 +59,25 @@ pub struct Wanted<'a> {
     pub orphaned: bool,
 }
 
+impl Wanted<'_> {
+    /// Ends whoever is left of a former life and led by nobody; says whether that could free anything.
+    fn end_orphans(&self) -> bool {
+        self.orphaned && strays::end_everybody()
+    }
+}
+
+/// Binds once more if an address was taken and somebody who had it could be made to give it up.
+fn again<T>(
+    failure: ListenFailure,
+    free: impl FnOnce() -> bool,
+    bind: impl FnOnce() -> Result<T, ListenFailure>,
+) -> Result<T, ListenFailure> {
+    match failure.is_in_use() && free() {
+        true => bind(),
+        false => Err(failure),
+    }
+}
+
 /// All listeners, adopted ones first, then ports, then paths. The files of the unix sockets that
 /// we bound go with them.
 #[derive(Debug, Default)]
@@ -211,21 +230,13 @@ impl Listeners {
                 Source::Stored(socket) => self.restore(socket, wanted)?,
                 Source::Missing => {
                     let bind = || bound::port(spec, address, wanted.backlog);
+                    let free_port = || {
+                        retired.free_port(address.port());
+                        true
+                    };
                     let fd = bind()
-                        .or_else(|failure| {
-                            if !(wanted.in_use && failure.is_in_use()) {
-                                return Err(failure);
-                            }
-                            retired.free_port(address.port());
-                            bind()
-                        })
-                        .or_else(|failure| {
-                            if !(wanted.orphaned && failure.is_in_use() && strays::end_everybody())
-                            {
-                                return Err(failure);
-                            }
-                            bind()
-                        })?;
+                        .or_else(|failure| again(failure, || wanted.in_use && free_port(), bind))
+                        .or_else(|failure| again(failure, || wanted.end_orphans(), bind))?;
                     let facts = bound::facts(spec, address, &fd).map_err(ListenFailure::Move)?;
                     self.push(fd, facts, Kept::Port(nth))
                 }
@@ -287,7 +298,9 @@ impl Listeners {
 
     fn bind_path(&mut self, path: &Path, wanted: &Wanted<'_>) -> Result<usize, ListenFailure> {
         let was_there = bound::is_socket(path);
-        let (fd, file) = bound::path(path, wanted.backlog, wanted.path_mode)?;
+        let bind = || bound::path(path, wanted.backlog, wanted.path_mode);
+        let bound = bind().or_else(|failure| again(failure, || wanted.end_orphans(), bind));
+        let (fd, file) = bound?;
         let (device, inode) = file.identity();
         let kept_as = Keepsake::path(&file.path().to_string_lossy(), device, inode).name();
         self.own_file(file, Some(kept_as.clone()), false);

@@ -14,7 +14,7 @@ use super::mailbox::Mailbox;
 use super::remains::Found;
 use super::strays::{self, Known, Strays};
 use super::supervisor::{Broken, Supervisor, broken};
-use crate::core::{Action, Event, Exit};
+use crate::core::{Action, Event, Exit, Foretold};
 use crate::os::clock;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
@@ -188,33 +188,23 @@ impl Supervisor {
         let Some(survival) = &mut self.survival else {
             return Ok(());
         };
-        let mut worth_it = false;
-        for action in actions {
-            let (generation, signal, tree) = match action {
-                Action::Signal(generation, signal) => (generation, *signal, false),
-                Action::Kill(generation) | Action::Sweep(generation) => {
-                    (generation, Signal::KILL, true)
-                }
-                Action::Spawn(_) => {
-                    worth_it = true;
-                    continue;
-                }
-                Action::Probe(_)
-                | Action::EndProbe(_)
-                | Action::Check
-                | Action::EndCheck
-                | Action::Tell(_)
-                | Action::Answer(..)
-                | Action::Note(_)
-                | Action::Finish(_) => continue,
+        let foretold = || actions.iter().filter_map(Action::foretold);
+        survival.owed.extend(foretold().filter_map(|foretold| {
+            let Foretold::Signal {
+                generation,
+                signal,
+                tree,
+            } = foretold
+            else {
+                return None;
             };
-            survival.owed.push(held::Owed {
+            Some(held::Owed {
                 generation: generation.get(),
                 signal: signal.get(),
                 tree,
-            });
-        }
-        if worth_it || !survival.owed.is_empty() {
+            })
+        }));
+        if foretold().next().is_some() {
             self.write_down()?;
         }
         Ok(())

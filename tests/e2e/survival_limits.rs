@@ -108,8 +108,8 @@ fn without_a_number_for_a_copy_a_reload_fails_and_nobody_is_ended() {
 /// Whoever was left of a former life held the address, and was ended only after it had been bound.
 #[test]
 fn leftovers_that_nobody_leads_give_the_address_up() {
-    let options = "--ready notify --port 127.0.0.1:8081";
-    let Some(app) = survival_crash::start(options, "") else {
+    let options = "--ready notify --port 127.0.0.1:8081 --path /var/lib/app/s";
+    let Some(app) = survival_crash::start(options, "StateDirectory=app\n") else {
         return;
     };
     // With this systemd forgets the store and leaves the processes.

@@ -11,7 +11,7 @@ use super::judge::{Before, Heard};
 use super::world::{Told, World};
 use crate::core::machine::Machine;
 use crate::core::worker::Presence;
-use crate::core::{Action, Event, Exit};
+use crate::core::{Action, Event, Exit, Foretold};
 use crate::protocol::generation::Generation;
 use crate::protocol::state::{machine as saved, record};
 
@@ -43,21 +43,6 @@ pub(super) enum Lost {
     TheEvent,
 }
 
-/// A deed that is written down before it is done.
-fn is_foretold(action: &Action) -> bool {
-    match action {
-        Action::Spawn(_) | Action::Signal(..) | Action::Kill(_) | Action::Sweep(_) => true,
-        Action::Probe(_)
-        | Action::EndProbe(_)
-        | Action::Check
-        | Action::EndCheck
-        | Action::Tell(_)
-        | Action::Answer(..)
-        | Action::Note(_)
-        | Action::Finish(_) => false,
-    }
-}
-
 impl World {
     /// What is written down between two steps.
     pub(super) fn ledger(&self) -> Ledger {
@@ -77,17 +62,18 @@ impl World {
         before: &Before,
     ) {
         let mut ledger = ledger;
-        let foretold = actions.iter().any(is_foretold) && death.deeds.is_some();
+        let foretold =
+            actions.iter().any(|action| action.foretold().is_some()) && death.deeds.is_some();
         let written = foretold && self.bug != Some(Bug::WritesAfterTheDeeds);
         if written {
             ledger = self.ledger();
             let owed =
-                |action: &&Action| is_foretold(action) && !matches!(action, Action::Spawn(_));
+                |action: &&Action| matches!(action.foretold(), Some(Foretold::Signal { .. }));
             ledger.owed = actions.iter().filter(owed).cloned().collect();
         }
         let mut left = death.deeds.unwrap_or(0);
         for action in actions {
-            let happens = if is_foretold(&action) {
+            let happens = if action.foretold().is_some() {
                 let is_done = foretold && left > 0;
                 left = left.saturating_sub(1);
                 is_done

@@ -52,7 +52,7 @@ pub struct Listener {
 pub(super) enum Kept {
     /// We have not bound it.
     Never,
-    /// As the so-manieth `--port` with its key.
+    /// As this one of the `--port`s with its key, from 0 on.
     Port(u32),
     /// By this name.
     As(Box<Name>),
