@@ -106,10 +106,9 @@ fn without_a_number_for_a_copy_a_reload_fails_and_nobody_is_ended() {
 }
 
 /// Whoever was left of a former life held the address, and was ended only after it had been bound.
-#[test]
-fn leftovers_that_nobody_leads_give_the_address_up() {
-    let options = "--ready notify --port 127.0.0.1:8081 --path /var/lib/app/s";
-    let Some(app) = survival_crash::start(options, "StateDirectory=app\n") else {
+fn leftovers_give_up(address: &str) {
+    let options = format!("--ready notify {address}");
+    let Some(app) = survival_crash::start(&options, "StateDirectory=app\n") else {
         return;
     };
     // With this systemd forgets the store and leaves the processes.
@@ -129,4 +128,14 @@ fn leftovers_that_nobody_leads_give_the_address_up() {
     assert_eq!((before.len(), app.processes(), stored(&app)), (1, 1, 0));
     app.rig.ok(&["systemctl", "start", "app.service"]);
     assert_eq!(app.processes(), 2);
+}
+
+#[test]
+fn leftovers_that_nobody_leads_give_a_port_up() {
+    leftovers_give_up("--port 127.0.0.1:8081");
+}
+
+#[test]
+fn leftovers_that_nobody_leads_give_a_path_up() {
+    leftovers_give_up("--path /var/lib/app/s");
 }
