@@ -104,8 +104,8 @@ fn clocks_that_jump_in_the_midst_of_a_swap_a_trial_and_a_drain_move_nothing() {
     let load = load(&siege);
     for (realtime, boottime) in jumps {
         clocks.set(0, 0);
-        // Whoever is to leave in the end will not.
-        siege.deploy("--ready --text v1 --ignore-term");
+        // Whoever is to leave in the end will not; it serves nobody any more when it is killed.
+        siege.deploy("--ready --text v1 --linger");
         siege.reload().expect("a good build");
         siege.settle();
         let (stubborn, pid) = (siege.newest(), siege.serving().expect("one serves"));
@@ -164,7 +164,7 @@ fn one_that_stood_still_for_longer_than_every_timeout_blames_nobody_and_forgets_
     for _ in 0..tries {
         // Ready in time, and nobody heard it: --start-timeout is not its fault.
         let first = siege.newest();
-        siege.deploy("--ready --text v1 --boot-ms 300 --ignore-term");
+        siege.deploy("--ready --text v1 --boot-ms 300 --linger");
         let mut asked = ask(&siege);
         wait_for_state(&siege, first + 1, "booting");
         stall();
@@ -172,9 +172,10 @@ fn one_that_stood_still_for_longer_than_every_timeout_blames_nobody_and_forgets_
         verdict(&asked.answer()).expect("it was ready in time");
         siege.settle();
 
-        // A trial that was over meanwhile, and a death during it: the old one serves on.
+        // A trial that was over meanwhile, and a death during it: the old one serves on. It answers
+        // whom it has accepted: what a crash cuts, nobody can give back.
         let stubborn = siege.serving().expect("one serves");
-        siege.deploy("--ready --text v1 --exit-after-ms 400");
+        siege.deploy("--ready --text v1 --give-up-after-ms 400");
         let mut asked = ask(&siege);
         wait_for_state(&siege, first + 2, "trial");
         stall();

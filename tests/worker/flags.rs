@@ -23,6 +23,8 @@ pub(crate) struct Flags {
     pub(crate) never_ready: bool,
     /// `--ignore-term`: SIGTERM changes nothing.
     pub(crate) ignore_term: bool,
+    /// `--linger`: drain as others do, and then stay: whoever is killed then has no client left.
+    pub(crate) linger: bool,
     /// `--nonblocking`: set O_NONBLOCK on the listening sockets, as most event loops do.
     pub(crate) nonblocking: bool,
 }
@@ -70,6 +72,7 @@ impl Flags {
             }
             "--never-ready" => self.never_ready = true,
             "--ignore-term" => self.ignore_term = true,
+            "--linger" => self.linger = true,
             "--nonblocking" => self.nonblocking = true,
             _ => return Err(format!("unknown flag {flag}")),
         }

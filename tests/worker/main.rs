@@ -93,6 +93,9 @@ fn serve(
         move || connection::serve(stream, &site)
     })?;
     drain.wait_until_idle();
+    while flags.linger {
+        std::thread::park();
+    }
     let code = flags.give_up_after.map_or(0, |(_, code)| code);
     Ok(ExitCode::from(code))
 }
