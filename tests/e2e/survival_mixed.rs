@@ -77,8 +77,14 @@ fn upgrades_and_crashes_by_turns_leave_nothing() {
         app.reload_well();
         gate.open();
         load.finish(held);
+        // Whoever is gone is missed a moment later.
+        wait::for_value(
+            "the workers",
+            SOON,
+            vec![(generation + 1, "serving".to_owned())],
+            || workers(&app),
+        );
         app.wait_until_drained();
-        assert_eq!(workers(&app), [(generation + 1, "serving".to_owned())]);
         // A connection of ours that is closed is noticed a little later.
         let now = || (sizes(&app).0, app.property("NFileDescriptorStore"));
         wait::until("no more descriptors, here and stored", SOON, || {
