@@ -93,8 +93,10 @@ fn serve(
         move || connection::serve(stream, &site)
     })?;
     drain.wait_until_idle();
-    while flags.linger {
-        std::thread::park();
+    if flags.linger {
+        loop {
+            std::thread::park();
+        }
     }
     let code = flags.give_up_after.map_or(0, |(_, code)| code);
     Ok(ExitCode::from(code))
