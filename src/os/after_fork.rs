@@ -1,22 +1,20 @@
-//! The child half: from fork to exec.
+//! The child half: from its creation to exec.
 //!
-//! Between fork and exec only async-signal-safe calls are allowed
-//! (signal-safety(7)). So everything is prepared in memory before fork, nothing
-//! here allocates, locks or panics, and the only ways out are execve and _exit.
-#![expect(
-    unsafe_code,
-    reason = "raw system calls on memory prepared before fork"
-)]
+//! It may run in its parent's memory, on a stack of its own (`child::memory`), while the parent goes on.
+//! So everything is prepared before, nothing here allocates, locks or panics, calls that can fail do
+//! not touch errno, and the only ways out are execve and _exit.
+#![expect(unsafe_code, reason = "raw system calls on memory prepared before")]
 
 use std::convert::Infallible;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ffi::CString;
+use std::os::fd::RawFd;
 use std::ptr;
 
 use libc::c_char;
-use nix::errno::Errno;
 
 use super::outcome::{Stage, report};
 use super::signals::Original;
+use super::system_call::call;
 
 /// The status of a child that could not become its program; the report, not this
 /// number, tells why. 127 is what a shell exits with then.
@@ -60,92 +58,84 @@ impl PidSlot {
     }
 }
 
-/// Everything the child needs. The pointers lead into memory that the caller of
-/// fork keeps alive; the three lists of strings end with a null pointer.
-pub(super) struct Prepared<'a> {
-    pub(super) programs: Vec<*const c_char>,
-    pub(super) argv: Vec<*const c_char>,
-    pub(super) envp: Vec<*const c_char>,
-    /// Null for none.
-    pub(super) pids: [*mut PidSlot; 2],
+/// Everything the child needs, and nothing that anybody else uses.
+pub(super) struct Prepared {
+    pub(super) programs: Strings,
+    pub(super) argv: Strings,
+    /// The addresses of `pids` are among them.
+    pub(super) env: Strings,
+    pub(super) pids: Vec<PidSlot>,
     pub(super) new_session: bool,
     pub(super) cgroup: Option<RawFd>,
     pub(super) output: Option<RawFd>,
-    pub(super) sockets: &'a [(BorrowedFd<'a>, RawFd)],
-    /// Null for none.
-    pub(super) directory: *const c_char,
-    pub(super) signals: &'a Original,
+    pub(super) sockets: Vec<(RawFd, RawFd)>,
+    pub(super) directory: Option<CString>,
+    pub(super) signals: Original,
     pub(super) report: RawFd,
 }
 
-/// Becomes the program, or reports why not and ends.
-///
-/// # Safety
-/// To be called in the child of a fork, once, with every pointer as [`Prepared`]
-/// describes them.
-pub(super) unsafe fn become_program(prepared: &Prepared<'_>) -> ! {
-    // SAFETY: the caller's promise.
-    let Err((stage, errno)) = unsafe { stages(prepared) };
+/// Becomes the program, or reports why not and ends. To be called in a child, once.
+pub(super) fn become_program(prepared: &mut Prepared) -> ! {
+    let Err((stage, errno)) = stages(prepared);
     let bytes = report(stage, errno);
-    // SAFETY: a local buffer and its length; _exit runs no destructor of the parent.
-    unsafe {
-        libc::write(prepared.report, bytes.as_ptr().cast(), bytes.len());
-        libc::_exit(CANNOT_EXECUTE)
-    }
+    let _ = write(prepared.report, &bytes);
+    // SAFETY: _exit runs no destructor of the parent.
+    unsafe { libc::_exit(CANNOT_EXECUTE) }
 }
 
 type Failure = (Stage, i32);
 
-unsafe fn stages(prepared: &Prepared<'_>) -> Result<Infallible, Failure> {
+fn stages(prepared: &mut Prepared) -> Result<Infallible, Failure> {
     if prepared.new_session {
         // SAFETY: no memory is touched. It cannot fail: a fresh child leads no group.
         unsafe { libc::setsid() };
     }
     if let Some(procs) = prepared.cgroup {
-        // SAFETY: a static buffer; "0" means the writer (cgroups(7)).
-        check(Stage::Cgroup, unsafe {
-            libc::write(procs, b"0".as_ptr().cast(), 1)
-        })?;
+        // "0" means the writer (cgroups(7)).
+        write(procs, b"0").map_err(|errno| (Stage::Cgroup, errno))?;
     }
     if let Some(output) = prepared.output {
         place(Stage::Output, output, libc::STDOUT_FILENO)?;
         place(Stage::Output, output, libc::STDERR_FILENO)?;
     }
-    for (source, target) in prepared.sockets {
-        place(Stage::Sockets, source.as_raw_fd(), *target)?;
+    for (source, target) in &prepared.sockets {
+        place(Stage::Sockets, *source, *target)?;
     }
-    if !prepared.directory.is_null() {
-        // SAFETY: not null, so a C string by the caller's promise.
-        check(Stage::Directory, unsafe { libc::chdir(prepared.directory) }
-            as isize)?;
+    if let Some(directory) = &prepared.directory {
+        // SAFETY: a C string.
+        let changed = unsafe {
+            call(
+                libc::SYS_chdir,
+                [directory.as_ptr().expose_provenance(), 0, 0],
+            )
+        };
+        changed.map_err(|errno| (Stage::Directory, errno))?;
     }
-    for slot in prepared.pids {
-        // SAFETY: by the caller's promise null or a slot, which nobody else uses.
-        if let Some(slot) = unsafe { slot.as_mut() } {
-            // SAFETY: getpid cannot fail.
-            slot.fill(unsafe { libc::getpid() }.unsigned_abs());
-        }
+    for slot in &mut prepared.pids {
+        // SAFETY: getpid cannot fail.
+        slot.fill(unsafe { libc::getpid() }.unsigned_abs());
     }
     // Last, so that a signal that waits for the unblocking meets as little of us as
     // possible, and meets the dispositions that the worker will have.
     prepared.signals.restore();
-    // SAFETY: the caller's promise.
-    Err((Stage::Exec, unsafe { execute(prepared) }))
+    Err((Stage::Exec, execute(prepared)))
 }
 
 /// Tries the candidates as execvp(3) does, but never hands a file without `#!` to
 /// a shell; answers the errno when none could be executed.
-unsafe fn execute(prepared: &Prepared<'_>) -> i32 {
-    let (argv, envp) = (prepared.argv.as_ptr(), prepared.envp.as_ptr());
+fn execute(prepared: &Prepared) -> i32 {
+    let [argv, envp] =
+        [&prepared.argv, &prepared.env].map(|list| list.as_ptr().expose_provenance());
     let mut reason = libc::ENOENT;
-    for program in prepared.programs.iter().take_while(|path| !path.is_null()) {
-        // SAFETY: C strings and null-terminated lists of them, by the caller's promise.
-        unsafe { libc::execve(*program, argv, envp) };
-        match Errno::last_raw() {
-            libc::ENOENT | libc::ENOTDIR => {}
+    let programs = prepared.programs.pointers.iter();
+    for program in programs.take_while(|path| !path.is_null()) {
+        // SAFETY: a C string and null-terminated lists of them; it does not return when it succeeds.
+        let failed = unsafe { call(libc::SYS_execve, [program.expose_provenance(), argv, envp]) };
+        match failed {
+            Err(libc::ENOENT | libc::ENOTDIR) | Ok(_) => {}
             // A later directory may have it, but if not, this is the better reason.
-            libc::EACCES => reason = libc::EACCES,
-            other => return other,
+            Err(libc::EACCES) => reason = libc::EACCES,
+            Err(other) => return other,
         }
     }
     reason
@@ -153,34 +143,61 @@ unsafe fn execute(prepared: &Prepared<'_>) -> i32 {
 
 /// Makes `target` a copy of `source` that survives exec.
 fn place(stage: Stage, source: RawFd, target: RawFd) -> Result<(), Failure> {
-    // SAFETY: both calls change descriptors of the child alone, whose parent half
-    // never sees them; dup2 onto itself keeps close-on-exec, so it is cleared.
+    let numbers = [source, target].map(|number| number.unsigned_abs() as usize);
+    // SAFETY: both change descriptors of the child alone, whose parent half never sees them. dup2
+    // onto itself would keep close-on-exec, and dup3 refuses it.
     let result = unsafe {
         if source == target {
-            libc::fcntl(target, libc::F_SETFD, 0)
+            call(libc::SYS_fcntl, [numbers[1], libc::F_SETFD as usize, 0])
         } else {
-            libc::dup2(source, target)
+            call(libc::SYS_dup3, [numbers[0], numbers[1], 0])
         }
     };
-    check(stage, result as isize)
+    result.map(drop).map_err(|errno| (stage, errno))
 }
 
-fn check(stage: Stage, result: isize) -> Result<(), Failure> {
-    if result == -1 {
-        Err((stage, Errno::last_raw()))
-    } else {
-        Ok(())
+fn write(fd: RawFd, bytes: &[u8]) -> Result<(), i32> {
+    let (fd, address) = (
+        fd.unsigned_abs() as usize,
+        bytes.as_ptr().expose_provenance(),
+    );
+    // SAFETY: a buffer and its length.
+    unsafe { call(libc::SYS_write, [fd, address, bytes.len()]) }.map(drop)
+}
+
+/// C strings as exec wants them: a list of pointers, with a null one at its end.
+pub(super) struct Strings {
+    pointers: Vec<*const c_char>,
+    /// To where they point.
+    _bytes: Vec<u8>,
+}
+
+impl Strings {
+    /// Copies `strings`; `first` are not copied and must outlive the list where they are.
+    pub(super) fn new(strings: &[CString], first: &[PidSlot]) -> Self {
+        let length = |string: &CString| string.as_bytes_with_nul().len();
+        let mut bytes = Vec::with_capacity(strings.iter().map(length).sum());
+        for string in strings {
+            bytes.extend_from_slice(string.as_bytes_with_nul());
+        }
+        let mut rest = bytes.as_slice();
+        let copies = strings.iter().map(|string| {
+            let (copy, others) = rest.split_at(length(string));
+            rest = others;
+            copy.as_ptr()
+        });
+        let first = first.iter().map(|slot| slot.text.as_ptr());
+        let pointers = first.chain(copies).map(<*const u8>::cast);
+        Self {
+            pointers: pointers.chain([ptr::null()]).collect(),
+            _bytes: bytes,
+        }
     }
-}
 
-/// A list of C strings as exec wants it: pointers, and a null one at the end.
-pub(super) fn pointers<'a>(
-    strings: impl Iterator<Item = &'a std::ffi::CString>,
-) -> Vec<*const c_char> {
-    strings
-        .map(|string| string.as_ptr())
-        .chain([ptr::null()])
-        .collect()
+    /// The list.
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
 }
 
 #[cfg(test)]

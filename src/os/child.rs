@@ -1,24 +1,21 @@
 //! Starting a program: the parent half, with everything that the child needs
-//! prepared before fork. `after_fork` is the other half.
+//! prepared before it exists ([`memory`]). `after_fork` is the other half.
 //!
 //! std::process::Command cannot do this: LISTEN_PID must be the child's own pid,
 //! the signal mask must be given back, sockets must land on chosen numbers, and the
 //! loop must not block until exec has happened.
-#![expect(unsafe_code, reason = "fork")]
 
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::ptr;
 
-use nix::errno::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-pub use super::outcome::{Outcome, Stage, read_outcome};
+pub use super::outcome::{Outcome, Stage};
 
-use super::after_fork::{PidSlot, Prepared, become_program, pointers};
-use super::signals::{AllBlocked, Original};
-use super::{fd, process};
+use super::after_fork::{PidSlot, Prepared, Strings};
+use super::signals::Original;
+use super::{fd, outcome, process, system_call};
 
 /// What to start, and with what.
 #[derive(Clone, Copy)]
@@ -65,13 +62,17 @@ pub struct Child {
 ///
 /// # Errors
 /// `InvalidInput` when `sockets` cannot be placed in their order; `EAGAIN` and
-/// `ENOMEM` of fork(2); `EMFILE`; `EINVAL` when a number is beyond the limit.
+/// `ENOMEM` of clone(2); `EMFILE`; `EINVAL` when a number is beyond the limit.
 pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
+    spawn_in(plan, system_call::BY_HAND)
+}
+
+fn spawn_in(plan: &Plan<'_>, shared: bool) -> io::Result<Child> {
     let numbers = plan
         .sockets
         .iter()
         .map(|(source, target)| (source.as_raw_fd(), *target));
-    if let Some(number) = collision(numbers) {
+    if let Some(number) = collision(numbers.clone()) {
         let reason = format!("descriptor {number} is needed twice");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
@@ -79,35 +80,32 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
     // So that no socket is placed over the way to report that it cannot be placed.
     let is_target = |number| plan.sockets.iter().any(|(_, target)| *target == number);
     let report = fd::move_out_of_the_way(report, is_target)?;
-    let (mut listen, mut watchdog) = (PidSlot::listen(), PidSlot::watchdog());
-    let mut envp = pointers(plan.env.iter());
-    let mut slot = |wanted: bool, slot: &mut PidSlot| {
-        if !wanted {
-            return ptr::null_mut();
-        }
-        let slot = ptr::from_mut(slot);
-        envp.insert(0, slot.cast_const().cast());
-        slot
-    };
-    let pids = [
-        slot(plan.with_listen_pid, &mut listen),
-        slot(plan.with_watchdog_pid, &mut watchdog),
-    ];
+    let mut pids = Vec::new();
+    if plan.with_listen_pid {
+        pids.push(PidSlot::listen());
+    }
+    if plan.with_watchdog_pid {
+        pids.push(PidSlot::watchdog());
+    }
     let prepared = Prepared {
-        programs: pointers(plan.programs.iter()),
-        argv: pointers(plan.argv.iter()),
-        envp,
+        programs: Strings::new(plan.programs, &[]),
+        argv: Strings::new(plan.argv, &[]),
+        env: Strings::new(plan.env, &pids),
         pids,
         new_session: plan.new_session,
         cgroup: plan.cgroup_procs.map(|fd| fd.as_raw_fd()),
         output: plan.stdout_stderr.map(|fd| fd.as_raw_fd()),
-        sockets: plan.sockets,
-        directory: plan.directory.map_or(ptr::null(), CStr::as_ptr),
-        signals: plan.signals,
+        sockets: numbers.collect(),
+        directory: plan.directory.map(CStr::to_owned),
+        signals: plan.signals.clone(),
         report: report.as_raw_fd(),
     };
-    let pid = fork(&prepared)?;
-    let pidfd = process::pidfd_open(pid).inspect_err(|_| abandon(pid))?;
+    let born = memory::start(prepared, shared)?;
+    let pid = born.pid;
+    let pidfd = match born.pidfd {
+        Some(pidfd) => pidfd,
+        None => process::pidfd_open(pid).inspect_err(|_| abandon(pid))?,
+    };
     Ok(Child {
         pid,
         pidfd,
@@ -115,18 +113,16 @@ pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
     })
 }
 
-fn fork(prepared: &Prepared<'_>) -> io::Result<i32> {
-    let blocked = AllBlocked::new();
-    // SAFETY: with one thread no lock is held by another; the child makes only
-    // async-signal-safe calls and never returns from `become_program`.
-    let pid = Errno::result(unsafe { libc::fork() });
-    if pid == Ok(0) {
-        // SAFETY: in the child; the strings, the slot and the descriptors behind
-        // `prepared` are borrowed by `spawn`, and the lists end with null.
-        unsafe { become_program(prepared) }
+/// What has become of a child that was started, without waiting: see [`outcome::read_outcome`].
+///
+/// # Errors
+/// As there.
+pub fn read_outcome(pipe: BorrowedFd<'_>) -> io::Result<Outcome> {
+    let outcome = outcome::read_outcome(pipe)?;
+    if outcome != Outcome::Pending {
+        memory::sweep();
     }
-    drop(blocked);
-    Ok(pid?)
+    Ok(outcome)
 }
 
 /// Ends a child that cannot be supervised for want of a pidfd. Its number is still
@@ -175,6 +171,8 @@ impl Places {
         pair.map(|pair| pair[0].0)
     }
 }
+
+mod memory;
 
 #[cfg(test)]
 mod tests;

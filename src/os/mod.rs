@@ -11,7 +11,7 @@
 //! | [`socket_file`] | unix listeners and the files they leave in a directory |
 //! | [`process`] | processes: pidfds, signals to them, their ends |
 //! | [`signals`] | our own signals: mask, dispositions, signalfd |
-//! | [`child`] | starting a program; the half after fork is in `after_fork` |
+//! | [`child`] | starting a program; the half after fork is in `after_fork`, its calls in `system_call` |
 //! | [`outcome`] | what a started child reports before it becomes its program |
 //! | [`daemon`] | leaving the terminal |
 //! | [`succession`] | becoming another program in place |
@@ -60,6 +60,8 @@ pub mod socket;
 pub mod socket_file;
 #[cfg(feature = "supervisor")]
 pub mod succession;
+#[cfg(feature = "supervisor")]
+mod system_call;
 #[cfg(all(feature = "supervisor", target_env = "gnu"))]
 mod unwinder;
 

@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::after_fork::pointers;
+use super::after_fork::Strings;
 
 /// Replaces this process by `program`, which keeps the descriptors `kept` under their numbers and
 /// everything else that execve(2) keeps: the pid, the children, the signal mask, pending signals.
@@ -27,7 +27,7 @@ pub fn replace(
         |flags| -> rustix::io::Result<()> { kept.iter().try_for_each(|fd| fcntl_setfd(fd, flags)) };
     let error = match keep(FdFlags::empty()) {
         Ok(()) => {
-            let (argv, env) = (pointers(argv.iter()), pointers(env.iter()));
+            let (argv, env) = (Strings::new(argv, &[]), Strings::new(env, &[]));
             // SAFETY: C strings, and lists of them that end with null; all of them live on here.
             unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
             Errno::last().into()

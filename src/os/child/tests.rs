@@ -3,6 +3,7 @@
 use super::*;
 use crate::os::process::{WaitStatus, try_wait};
 use crate::os::scratch::{self, Scratch};
+use crate::os::signals::AllBlocked;
 use nix::poll::{PollFd, PollFlags, poll};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -293,4 +294,88 @@ fn a_session_of_its_own_is_killed_with_its_children() {
         core: false,
     };
     assert_eq!(end(&child), killed);
+}
+
+#[test]
+fn a_child_that_is_held_up_before_its_exec_holds_up_nobody() {
+    // It joins its cgroup by writing to a file; this one is a pipe in which there is no room.
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let mut pipe = File::from(read);
+    let room = rustix::pipe::fcntl_setpipe_size(&write, 4096).unwrap();
+    rustix::io::write(&write, &vec![b'x'; room]).unwrap();
+    let (output, written) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let child = {
+        let script = Script::new("echo $0 $A $LISTEN_PID; exit 3");
+        let mut plan = script.plan();
+        plan.with_listen_pid = true;
+        plan.cgroup_procs = Some(write.as_fd());
+        plan.stdout_stderr = Some(written.as_fd());
+        spawn(&plan).unwrap()
+    };
+    drop(written);
+    assert_eq!(
+        read_outcome(child.outcome.as_fd()).unwrap(),
+        Outcome::Pending
+    );
+    assert_eq!(memory::is_inhabited_by(child.pid), system_call::BY_HAND);
+    // Whatever it was given is freed by now, and used for something else.
+    let others: Vec<_> = (0..100).map(|_| spawn(&Script::new("").plan())).collect();
+    for other in others {
+        let other = other.unwrap();
+        assert_eq!(outcome(&other), Outcome::Execed);
+        end(&other);
+    }
+    assert_eq!(
+        read_outcome(child.outcome.as_fd()).unwrap(),
+        Outcome::Pending
+    );
+    pipe.read_exact(&mut vec![0; room]).unwrap();
+    assert_eq!(outcome(&child), Outcome::Execed);
+    assert!(!memory::is_inhabited_by(child.pid), "given back");
+    let mut text = String::new();
+    File::from(output).read_to_string(&mut text).unwrap();
+    assert_eq!(text, format!("sh b c {}\n", child.pid));
+    assert_eq!(end(&child), WaitStatus::Exited(3));
+}
+
+#[test]
+fn a_child_that_is_killed_or_fails_before_its_exec_leaves_its_memory() {
+    let (_read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let room = rustix::pipe::fcntl_setpipe_size(&write, 4096).unwrap();
+    rustix::io::write(&write, &vec![b'x'; room]).unwrap();
+    let script = Script::new("exit 3");
+    let mut plan = script.plan();
+    plan.cgroup_procs = Some(write.as_fd());
+    let child = spawn(&plan).unwrap();
+    process::kill_group(child.pid, child.pidfd.as_fd()).unwrap();
+    end(&child);
+    assert_eq!(outcome(&child), Outcome::Execed, "its end tells more");
+    assert!(!memory::is_inhabited_by(child.pid));
+
+    let mut script = Script::new("");
+    script.programs = strings(&["/nonexistent"]);
+    let child = spawn(&script.plan()).unwrap();
+    assert!(matches!(outcome(&child), Outcome::Failed { .. }));
+    end(&child);
+    memory::sweep();
+    assert!(!memory::is_inhabited_by(child.pid));
+}
+
+/// As on machines for which there are no system calls by hand, and under qemu-user.
+#[test]
+fn a_child_in_a_copy_of_our_memory_is_like_any_other() {
+    let script = Script::new("exit $(($LISTEN_PID == $$ ? 3 : 4))");
+    let mut plan = script.plan();
+    plan.with_listen_pid = true;
+    let child = spawn_in(&plan, false).unwrap();
+    assert!(!memory::is_inhabited_by(child.pid));
+    assert_eq!(outcome(&child), Outcome::Execed);
+    assert_eq!(end(&child), WaitStatus::Exited(3));
+
+    let mut script = Script::new("");
+    script.programs = strings(&["/nonexistent"]);
+    let child = spawn_in(&script.plan(), false).unwrap();
+    let (stage, errno) = (Stage::Exec, libc::ENOENT);
+    assert_eq!(outcome(&child), Outcome::Failed { stage, errno });
+    assert_eq!(end(&child), WaitStatus::Exited(127));
 }
