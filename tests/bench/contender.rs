@@ -148,6 +148,10 @@ impl Contender {
                 line.arg(&place.worker);
             }
             Self::Ours | Self::Build(..) => {
+                // As a unit gives it one, in memory (tests/bench/run).
+                let directory = place.scratch.join(format!("{tag}.run"));
+                fs::create_dir_all(&directory).expect("our own directory");
+                line.env("RUNTIME_DIRECTORY", directory);
                 // Signals that come faster than this are gathered, so that a flood is one swap.
                 line.arg("--interval=0.1");
                 line.arg("--control-socket").arg(control(place, tag));

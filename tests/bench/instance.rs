@@ -5,10 +5,11 @@
 )]
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,8 +31,8 @@ pub(crate) struct Instance {
     contender: Contender,
     pub(crate) log: Log,
     child: Child,
-    /// How one that can answer is asked.
-    client: Option<(PathBuf, PathBuf)>,
+    /// Where one that can answer is asked.
+    control: Option<PathBuf>,
 }
 
 impl Instance {
@@ -70,8 +71,8 @@ impl Instance {
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self {
             contender: row.contender,
-            client: matches!(row.contender, Contender::Ours | Contender::Build(..))
-                .then(|| (place.starterctl.clone(), control(place, &tag))),
+            control: matches!(row.contender, Contender::Ours | Contender::Build(..))
+                .then(|| control(place, &tag)),
             log,
             child,
         }
@@ -100,17 +101,15 @@ impl Instance {
         panic!("{}: does not reload", self.contender.name());
     }
 
-    /// Reloads, and waits until the old worker was told to leave: as `systemctl reload` does where
-    /// somebody answers, so that no reload is gathered with the next.
+    /// Reloads, and waits until the old worker was told to leave: where somebody answers, so that no
+    /// reload is gathered with the next. No process is started for that, as none is to send a signal.
     pub(crate) fn reload_and_wait(&mut self) {
-        match &self.client {
-            Some((starterctl, socket)) => {
+        match &self.control {
+            Some(socket) => {
                 self.log.clear();
-                let mut client = Command::new(starterctl);
-                client.arg("reload").arg(socket).stdout(Stdio::null());
-                let status = client.status();
-                let success = status.expect("built by run").success();
-                assert!(success, "{}: does not reload", self.contender.name());
+                let answer = call_reload(socket).expect("it listens");
+                let success = answer.starts_with(r#"{"parameters""#);
+                assert!(success, "{}: {answer}", self.contender.name());
             }
             None => {
                 self.reload();
@@ -197,4 +196,13 @@ impl Drop for Instance {
         let _ = killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
         let _ = self.child.wait();
     }
+}
+
+/// Asks for a reload over Varlink, as starterctl does; the answer, which comes when it is done.
+fn call_reload(socket: &Path) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(b"{\"method\":\"org.sdstarter.Supervisor.Reload\",\"parameters\":{}}\0")?;
+    let mut answer = Vec::new();
+    BufReader::new(stream).read_until(0, &mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
