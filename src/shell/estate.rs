@@ -11,6 +11,7 @@ use super::supervisor::{Broken, Supervisor, broken};
 use super::surroundings::{Nuisances, fate};
 use super::workers::News;
 use crate::core::{Event, Word};
+use crate::os::clock;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_sets::Fate;
@@ -217,7 +218,7 @@ impl Supervisor {
         let (Some(generation), Some(pid)) = (serving, pid) else {
             return;
         };
-        if self.surroundings.nuisances.handler > 0 {
+        if !self.surroundings.nuisances.handler.is_due(clock::now()) {
             return;
         }
         match fate(pid, signal) {
@@ -233,6 +234,6 @@ impl Supervisor {
                  to, only at its --drain-timeout (said once)"
             ),
         }
-        self.surroundings.nuisances.handler = 1;
+        self.surroundings.nuisances.handler.said = true;
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use super::cgroups::{self, Cgroups};
 use super::fd_store::FdStore;
@@ -49,7 +50,32 @@ pub struct Nuisances {
     /// A probe that could not be started.
     pub probe: u32,
     /// A worker that does nothing about the signal that tells it to leave.
-    pub handler: u32,
+    pub handler: Handler,
+}
+
+/// Whether workers do anything about the signal that tells them to leave: looked at now and then, said
+/// once.
+#[derive(Debug, Default)]
+pub struct Handler {
+    /// Whether it has been said.
+    pub said: bool,
+    looked: Option<Duration>,
+}
+
+impl Handler {
+    /// Between two looks. What deploys change is seen; a look costs a fifth of a swap, because
+    /// proc(5) makes a whole page of text, and the kernel forgets that file when the process ends.
+    const PAUSE: Duration = Duration::from_secs(60);
+
+    /// Whether it is time for a look.
+    pub fn is_due(&mut self, now: Duration) -> bool {
+        let past = self.looked.map(|looked| now.saturating_sub(looked));
+        let due = !self.said && past.is_none_or(|past| past >= Self::PAUSE);
+        if due {
+            self.looked = Some(now);
+        }
+        due
+    }
 }
 
 impl Nuisances {
@@ -118,4 +144,20 @@ pub fn fate(pid: i32, signal: Signal) -> Option<Fate> {
     let mut file = File::open(format!("/proc/{pid}/status")).ok()?;
     let length = file.read(&mut status).ok()?;
     signal_sets::fate(&String::from_utf8_lossy(&status[..length]), signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_looked_at_now_and_then_until_it_is_said() {
+        let mut handler = Handler::default();
+        let at = |seconds: u64| Duration::from_secs(1_000 + seconds);
+        assert!(handler.is_due(at(0)));
+        assert!(!handler.is_due(at(0)) && !handler.is_due(at(59)));
+        assert!(handler.is_due(at(60)) && !handler.is_due(at(61)));
+        handler.said = true;
+        assert!(!handler.is_due(at(1_000)));
+    }
 }
