@@ -20,7 +20,7 @@ use crate::{SOON, is_full};
 const ERRORS: [(&str, &[&str]); 27] = [
     ("accept4", &["EMFILE", "ENFILE", "ENOMEM"]),
     ("bind", &["ENOSPC", "EROFS"]),
-    ("clone", &["EAGAIN", "ENOMEM"]),
+    ("clone", &["EAGAIN", "ENOMEM", "EMFILE"]),
     ("clone3", &["EAGAIN", "ENOMEM"]),
     ("connect", &["ENOMEM"]),
     ("dup", &["EMFILE"]),
@@ -52,7 +52,7 @@ const CHILDS_ERRORS: [(&str, &str); 4] = [
     ("execve", "ENOMEM"),
     ("execve", "EACCES"),
     ("chdir", "ENOMEM"),
-    ("dup2", "EMFILE"),
+    ("dup3", "EMFILE"),
 ];
 
 /// Where those are counted.
