@@ -122,6 +122,35 @@ fn a_helper_is_gone_at_the_drain_timeout_under_a_user() {
     a_helper_is_gone_at_the_drain_timeout("User=nobody\n");
 }
 
+/// A worker that moves out of its cgroup and removes it: nobody is in there, ever.
+#[test]
+fn a_cgroup_that_its_worker_removes_is_not_missed() {
+    let script = "own=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)\n\
+        mkdir -p $own/../elsewhere\necho $$ >$own/../elsewhere/cgroup.procs\n\
+        trap 'exit 0' TERM\nrmdir $own && systemd-notify --ready 2>/dev/null\n\
+        while :; do sleep 0.1; done";
+    let Some(rig) = boot("--drain-timeout 5 --interval 0.2", script, &delegate()) else {
+        return;
+    };
+    let main = rig.property("job", "MainPID");
+    for generation in 1..=3 {
+        wait::for_value("the leaves", SOON, vec!["elsewhere", "supervisor"], || {
+            leaves(&rig)
+        });
+        rig.ok(&["systemctl", "reload", "job"]);
+        let left = format!("generation {generation} (pid ");
+        wait::until("the end of the old one", SOON, || {
+            let journal = rig.journal(&["_SYSTEMD_UNIT=job.service"]);
+            let mut lines = journal.lines();
+            lines
+                .any(|line| line.contains(&left) && line.contains("has left: exited with status 0"))
+        });
+    }
+    assert_eq!(rig.property("job", "MainPID"), main);
+    rig.ok(&["systemctl", "stop", "job"]);
+    assert_eq!(rig.property("job", "Result"), "success");
+}
+
 #[test]
 fn we_move_ourselves_where_systemd_does_not() {
     let more = delegate().replace("DelegateSubgroup=supervisor", "");
