@@ -4,9 +4,11 @@ use crate::eventually::{eventually, within};
 use crate::program;
 use crate::supervisor::{Launch, Supervisor};
 use crate::worker::{Event, Worker};
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -281,9 +283,26 @@ pub(crate) fn free_port() -> u16 {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 10_000 + (std::process::id().wrapping_mul(331) + step) % 20_000;
         let port = u16::try_from(port).expect("below 30000");
-        let free = TcpListener::bind(("0.0.0.0", port)).is_ok()
-            && UdpSocket::bind(("0.0.0.0", port)).is_ok()
-            && TcpListener::bind(("::", port)).is_ok();
+        let free = can_bind((Ipv4Addr::UNSPECIFIED, port).into(), SocketType::STREAM)
+            && can_bind((Ipv4Addr::UNSPECIFIED, port).into(), SocketType::DGRAM)
+            && can_bind((Ipv6Addr::UNSPECIFIED, port).into(), SocketType::STREAM);
         free.then_some(port)
     })
+}
+
+/// By a socket that does not listen: what we have open for a moment, the children have that another story
+/// forks in this moment, and a listening one would be in the way of whoever gets the port.
+fn can_bind(address: SocketAddr, kind: SocketType) -> bool {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let bound = socket_with(family, kind, SocketFlags::CLOEXEC, None).and_then(|socket| {
+        set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        bind(&socket, &address)
+    });
+    bound.is_ok()
 }

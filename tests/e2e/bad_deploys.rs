@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::app::App;
+use crate::support::builds;
 use crate::support::load::{Load, Plan};
 
 /// How a bad deploy is made, and what must be said about it, word by word; TIME stands for a time.
@@ -162,8 +163,7 @@ fn permission_is_denied() {
 fn dies_by_a_signal() {
     let make = |app: &App| {
         app.release("dying", "hello", |path| {
-            std::fs::write(path, "#!/bin/sh\nkill -KILL $$\n").expect("a file");
-            std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("our file");
+            builds::install_bytes(b"#!/bin/sh\nkill -KILL $$\n", path);
         });
         app.link("dying");
     };

@@ -1,7 +1,7 @@
 //! `tests/demo`: what it prints to try is tried.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::support::http::Target;
+use crate::support::process::free_port;
 use crate::support::wait;
 
 /// It builds what it runs, and a machine may be busy.
@@ -27,8 +28,7 @@ fn the_demo_does_what_it_says() {
 /// Runs the demo in a clone, where `shell` leads to, and then each command that it prints.
 pub(crate) fn as_it_says(shell: impl Fn(&str) -> Command) {
     // It listens on 127.0.0.1, whatever the port.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let address = free.expect("loopback has a free port");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let mut demo = shell(&format!("PORT={} exec tests/demo", address.port()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -63,7 +63,8 @@ pub(crate) fn as_it_says(shell: impl Fn(&str) -> Command) {
     wait::until("the demo's first answer", SOON, || version().is_ok());
     assert_eq!(version().expect("it serves"), "v1");
     assert_eq!(said(&format!("{good}\n{reload}")), "generation 2 serves\n");
-    assert_eq!(version().expect("it serves"), "v2");
+    // The old one may take one more, until SIGTERM has reached it.
+    wait::for_value("the version", SOON, "v2", || version().expect("it serves"));
     let failed = said(&format!("{bad}\nset +e\n{again}"));
     let reason = "generation 3 failed: exited with status 3 after ";
     assert!(failed.contains(reason), "{failed}");

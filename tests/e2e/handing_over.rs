@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::support::http::Target;
-use crate::support::process::{Supervisor, command, free_address};
+use crate::support::process::{Supervisor, command, free_address, free_port};
 use crate::support::programs::{self, SD_STARTER, STARTERCTL};
 use crate::support::scratch::Scratch;
 use crate::support::wait;
@@ -50,7 +50,7 @@ fn port_of<'a>(options: &[&'a str]) -> &'a str {
 #[test]
 fn placeholders_are_filled_in() {
     let scratch = Scratch::new();
-    let (one, two) = (free_address(), free_address().port());
+    let (one, two) = (free_address(), free_port());
     let path = scratch.join("a.sock");
     let (tcp, inet6, path) = (
         one.to_string(),
@@ -83,7 +83,7 @@ fn placeholders_are_filled_in() {
 #[test]
 fn without_the_option_nothing_is_looked_at() {
     let scratch = Scratch::new();
-    let inet6 = format!("[::1]:{}", free_address().port());
+    let inet6 = format!("[::1]:{}", free_port());
     let script = "echo \"$1\"; echo \"${EINHORN_FDS-none}\"";
     let out = scratch.join("out");
     let lines = worker_says(
@@ -117,7 +117,7 @@ fn a_placeholder_that_stands_for_nothing_is_an_error_at_the_start() {
             "2 sockets have the name \"unknown\"",
         ),
     ] {
-        let inet6 = format!("[::1]:{}", free_address().port());
+        let inet6 = format!("[::1]:{}", free_port());
         let output = command(SD_STARTER)
             .args(["--port", &inet6, "--attempts", "1"])
             .args([
@@ -148,7 +148,7 @@ fn a_placeholder_that_stands_for_nothing_is_an_error_at_the_start() {
 fn einhorns_variables() {
     let scratch = Scratch::new();
     let tcp = free_address().to_string();
-    let inet6 = format!("[::1]:{}", free_address().port());
+    let inet6 = format!("[::1]:{}", free_port());
     let options = ["--einhorn", "--port", &tcp, "--port", &inet6];
     let lines = worker_says(
         &options,

@@ -2,13 +2,13 @@
 //! systemd-socket-activate, and a socket unit without any supervisor. One program, the same answers.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::builds;
 use crate::support::http::Target;
-use crate::support::process::{Supervisor, command, free_address};
+use crate::support::process::{Supervisor, command, free_address, free_port};
 use crate::support::programs::{self, SD_STARTER, STARTERCTL};
 use crate::support::requirement;
 use crate::support::rig::Rig;
@@ -26,7 +26,7 @@ fn answers(file: &Path) -> Vec<String> {
 /// The same command line, and the same asks, for the original and for us.
 fn under_start_server(program: &str, listener: &str) -> Vec<String> {
     let scratch = Scratch::new();
-    let (tcp, inet6, udp) = (free_address(), free_address().port(), free_address());
+    let (tcp, inet6, udp) = (free_address(), free_port(), free_address());
     let path = scratch.join("a.sock");
     let (path, file) = (path.to_str().expect("text"), scratch.join("answers"));
     let mut start = command(program);
@@ -131,9 +131,7 @@ fn under_systemd_socket_activate() {
 fn under_a_plain_socket_unit_and_its_store() {
     let Some(rig) = Rig::boot() else { return };
     let inside = "/run/taker";
-    fs::copy(programs::example("taker"), rig.path(inside)).expect("the rig's /run is writable");
-    let executable = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(rig.path(inside), executable).expect("our own file");
+    builds::copy(&programs::example("taker"), &rig.path(inside));
     rig.write(
         "/etc/systemd/system/plain.socket",
         "[Socket]\nListenStream=127.0.0.1:8080\nListenStream=[::1]:8081\n\

@@ -37,6 +37,11 @@ pub(crate) fn install(version: &str, path: &Path) {
     install_bytes(&program, path);
 }
 
+/// A copy of a program that can be executed at once.
+pub(crate) fn copy(program: &Path, path: &Path) {
+    install_bytes(&fs::read(program).expect("it was built"), path);
+}
+
 /// Puts any file there, executable. Another process writes it: a program that is open for writing
 /// cannot be executed (`ETXTBSY`), and whatever we have open, a child has that another test forks
 /// in this moment, until that child is executed.

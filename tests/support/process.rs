@@ -1,7 +1,7 @@
 //! A supervisor without systemd: started by the test, gone with it.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 use super::wait;
 
@@ -236,7 +238,29 @@ pub(crate) fn free_address() -> SocketAddr {
     let count = COUNT.fetch_add(1, Ordering::Relaxed) % 254 + 1;
     // 127.0.0.0/16 is where everybody else is.
     let host = Ipv4Addr::new(127, u8::try_from(count).expect("below 255"), middle, low);
-    TcpListener::bind((host, 0))
-        .and_then(|socket| socket.local_addr())
-        .expect("a free port")
+    let address = bound(SocketAddrV4::new(host, 0)).expect("a free port");
+    SocketAddr::V4(address)
+}
+
+/// The same for a program that listens on 127.0.0.1 whatever it is told: below the ports that the kernel
+/// gives to clients, and another one for each process.
+pub(crate) fn free_port() -> u16 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    wait::for_some("a free port", Duration::from_secs(10), || {
+        let step = u32::from(COUNT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + std::process::id().wrapping_mul(331).wrapping_add(step) % 20_000;
+        let port = u16::try_from(port).expect("below 30000");
+        bound(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).ok()?;
+        Some(port)
+    })
+}
+
+/// Where a socket can be bound. It does not listen: what a test has open for a moment, the children have
+/// that another test forks in this moment, and a listening one would be in the way of who asks for this.
+fn bound(address: SocketAddrV4) -> rustix::io::Result<SocketAddrV4> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    getsockname(&socket)?.try_into()
 }

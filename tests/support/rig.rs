@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::MemfdFlags;
 
+use super::builds;
 use super::gate::Gate;
 use super::http::Target;
 use super::network::Network;
@@ -227,6 +228,10 @@ impl Rig {
         let new = path.with_extension("rig-new");
         let write = || {
             fs::create_dir_all(path.parent().expect("not the root"))?;
+            if mode & 0o111 != 0 {
+                builds::install_bytes(text.as_bytes(), &path);
+                return fs::set_permissions(&path, Permissions::from_mode(mode));
+            }
             fs::write(&new, text)?;
             fs::set_permissions(&new, Permissions::from_mode(mode))?;
             fs::rename(&new, &path)

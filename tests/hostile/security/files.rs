@@ -7,6 +7,7 @@ use std::process::Command;
 use super::{AS_STRANGER, STRANGER};
 use crate::SOON;
 use crate::siege::{Siege, tool};
+use crate::support::builds;
 use crate::support::process::{Supervisor, command};
 use crate::support::programs;
 use crate::support::scratch::Scratch;
@@ -21,7 +22,7 @@ fn s1_the_control_socket_is_for_us_and_root_alone() {
     let scratch = Scratch::new();
     open_to_all(&scratch.join(""));
     let starterctl = scratch.join("starterctl");
-    std::fs::copy(programs::STARTERCTL, &starterctl).expect("room");
+    builds::copy(Path::new(programs::STARTERCTL), &starterctl);
     let siege = Siege::start_in(
         scratch,
         &["sh", "-c", "umask 0; exec \"$@\"", "sh"],

@@ -11,7 +11,7 @@ use crate::siege::{Siege, tool};
 use crate::support::manager::FakeManager;
 use crate::support::process::{Supervisor, command, free_address};
 use crate::support::scratch::Scratch;
-use crate::support::{programs, wait};
+use crate::support::{builds, programs, wait};
 
 /// A supervisor with every file and socket that it can have, and `sleep` as its worker.
 fn start_sleeper(scratch: &Scratch, ready: &str, variables: &[(&str, &str)]) -> Supervisor {
@@ -135,7 +135,7 @@ fn s7_a_notify_socket_takes_no_word_from_another_user() {
         words.find_map(|word| word.strip_prefix("NOTIFY_SOCKET=").map(str::to_owned))
     });
     let copy = scratch.join("actor");
-    std::fs::copy(programs::hello().with_file_name("actor"), &copy).expect("room");
+    builds::copy(&programs::hello().with_file_name("actor"), &copy);
     tool(&["chmod", "0755", scratch.join("").to_str().expect("UTF-8")]);
     let say = |wrapper: &[&str]| {
         let mut actor = Command::new(wrapper[0]);
