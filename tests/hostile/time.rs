@@ -31,7 +31,7 @@ fn ten_years_after_the_start_of_the_machine_all_times_are_as_ever() {
     let actor = programs::hello().with_file_name("actor");
     let actor = actor.to_str().expect("UTF-8");
     let pet = "\"$1\" pet:100 2>/dev/null & shift; exec \"$@\"";
-    let options = ["--worker-watchdog", "1", "--drain-timeout", "1"];
+    let options = ["--worker-watchdog", "2", "--drain-timeout", "2"];
     let mut siege = Siege::start_as(&wrapper, &options, &["sh", "-c", pet, "sh", actor]);
     siege.pid = only_child(siege.pid);
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/time")).expect("it lives");
@@ -54,7 +54,8 @@ fn ten_years_after_the_start_of_the_machine_all_times_are_as_ever() {
     let silent = Instant::now();
     kill(Pid::from_raw(only_child(serving)), Signal::SIGKILL).expect("it lives");
     wait::until("a replacement", SOON, || siege.newest() > newest);
-    assert!(silent.elapsed() > Duration::from_millis(800), "too early");
+    // Its last sign of life was before that, by 100 ms or a little more.
+    assert!(silent.elapsed() > Duration::from_secs(1), "too early");
     siege.settle();
     let log = siege.supervisor.stderr();
     assert!(log.contains("no sign of life"), "{log}");
@@ -70,7 +71,7 @@ fn ten_years_after_the_start_of_the_machine_all_times_are_as_ever() {
     wait::until("the end of it", SOON, || {
         kill(Pid::from_raw(stubborn), None).is_err()
     });
-    assert!(told.elapsed() > Duration::from_millis(900), "too early");
+    assert!(told.elapsed() > Duration::from_millis(1900), "too early");
     siege.settle();
 
     record::row(

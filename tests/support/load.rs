@@ -12,7 +12,7 @@ use super::http::{Connection, Target};
 use super::report::{Kind, Report};
 
 /// Threads that share the new connections: so many may be waiting for their answer at once.
-const OPEN_LOOP_THREADS: u64 = 32;
+pub(crate) const OPEN_LOOP_THREADS: u64 = 32;
 /// A connection that has been idle for longer is not used again: servers close such, and a client that the
 /// machine kept waiting must not take that for a failure of theirs.
 const REUSE: Duration = Duration::from_millis(500);

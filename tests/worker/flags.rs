@@ -17,7 +17,8 @@ pub(crate) struct Flags {
     pub(crate) exit_at_start: Option<u8>,
     /// `--exit-after-ms N[:CODE]`: a deploy that fails later, counted from the start of the process.
     pub(crate) exit_after: Option<(Duration, u8)>,
-    /// `--give-up-after-ms N[:CODE]`: a deploy that fails later, and first finishes what it has begun.
+    /// `--give-up-after-ms N[:CODE]`: a deploy that fails so long after it was ready, and first finishes what
+    /// it has begun.
     pub(crate) give_up_after: Option<(Duration, u8)>,
     /// `--never-ready`: stay, but neither accept nor send READY=1.
     pub(crate) never_ready: bool,

@@ -59,14 +59,6 @@ fn serve(
             exit(code);
         });
     }
-    if let Some((after, _)) = flags.give_up_after {
-        std::thread::spawn(move || {
-            std::thread::sleep(after.saturating_sub(started.elapsed()));
-            eprintln!("hello: giving up after {after:?}, as told");
-            let _ =
-                nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGTERM);
-        });
-    }
     if flags.nonblocking {
         for listener in listeners {
             listener
@@ -86,6 +78,14 @@ fn serve(
     }
     if flags.ready {
         worker::ready().map_err(|e| format!("NOTIFY_SOCKET: {e}"))?;
+    }
+    if let Some((after, _)) = flags.give_up_after {
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            eprintln!("hello: giving up after {after:?}, as told");
+            let _ =
+                nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGTERM);
+        });
     }
     let site = Arc::new(Site::new(flags, inheritance, Arc::clone(&drain)));
     drain.accept_until_begun(listeners, |stream| {
