@@ -45,8 +45,8 @@ fn a_worker_that_dies_of_its_signal_is_named_once() {
 /// script has started with "&".
 #[test]
 fn a_worker_that_ignores_its_signal_is_named_once() {
-    let options = ["--interval", "0.1", "--drain-timeout", "0.2"];
-    let supervisor = start_script(&options, "trap '' TERM; exec sleep 1000");
+    let options = ["--ready", "fd:5", "--drain-timeout", "0.2"];
+    let supervisor = start_script(&options, "trap '' TERM; echo >&5; exec sleep 1000");
     for generation in [1, 2, 3] {
         supervisor.wait_for_lines("is ready", generation, SOON);
         supervisor.signal(Signal::SIGHUP);
@@ -58,8 +58,8 @@ fn a_worker_that_ignores_its_signal_is_named_once() {
 
 #[test]
 fn a_worker_that_catches_its_signal_is_not_named() {
-    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
-    let supervisor = start_script(&["--interval", "0.1"], script);
+    let script = "trap 'exit 0' TERM; echo >&5; while :; do sleep 0.05; done";
+    let supervisor = start_script(&["--ready", "fd:5"], script);
     supervisor.wait_for_lines("is ready", 1, SOON);
     supervisor.signal(Signal::SIGHUP);
     supervisor.wait_for_line("has left", SOON);

@@ -41,7 +41,7 @@ fn a_command_that_hangs_is_killed_with_its_children() {
         "--ready",
         &command,
         "--start-timeout",
-        "1",
+        "3",
         "--attempts",
         "1",
     ];

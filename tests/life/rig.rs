@@ -58,7 +58,7 @@ fn processes(rig: &Rig, name: &str) -> usize {
 
 /// Ready, and its child ignores everything that can be ignored.
 const HELPER: &str = "(trap '' TERM HUP INT QUIT; setsid sleep 4321 &)\n\
-    systemd-notify --ready 2>/dev/null; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    trap 'exit 0' TERM; systemd-notify --ready 2>/dev/null; while :; do sleep 0.1; done";
 
 fn a_helper_is_gone_at_the_drain_timeout(user: &str) {
     let options = "--drain-timeout 1 --interval 0.2";
@@ -87,7 +87,7 @@ fn a_helper_is_gone_at_the_drain_timeout(user: &str) {
 
 #[test]
 fn an_upgrade_forgets_no_cgroup() {
-    let options = "--drain-timeout 3 --interval 0.2";
+    let options = "--drain-timeout 8 --interval 0.2";
     let Some(rig) = boot(options, HELPER, &delegate()) else {
         return;
     };
@@ -210,9 +210,9 @@ fn no_cgroup_is_no_cgroup() {
 #[test]
 fn each_generation_has_its_own_lines_in_the_journal() {
     // Generation 1 writes right before its end.
-    let script = "echo \"line of $SERVER_STARTER_GENERATION by $$ in $JOURNAL_STREAM\"\n\
-        echo '<3>an error' >&2; trap 'echo last words; exit 0' TERM; while :; do sleep 0.1; done";
-    let Some(rig) = boot("--interval 0.2", script, "") else {
+    let script = "trap 'echo last words; exit 0' TERM; echo \"line of $SERVER_STARTER_GENERATION by $$ in $JOURNAL_STREAM\"\n\
+        echo '<3>an error' >&2; systemd-notify --ready; while :; do sleep 0.1; done";
+    let Some(rig) = boot("--ready notify", script, "") else {
         return;
     };
     rig.ok(&["systemctl", "reload", "job"]);
@@ -241,6 +241,11 @@ fn each_generation_has_its_own_lines_in_the_journal() {
 const TALKER: &str = "trap 'echo still here' USR1; echo here; while :; do sleep 0.1; done";
 
 fn talks(rig: &Rig, lines: usize) {
+    // Before that the signal would end it.
+    wait::until("a worker that can be asked", SOON, || {
+        let said = rig.journal(&["SYSLOG_IDENTIFIER=worker[1]"]);
+        said.lines().any(|line| line == "here")
+    });
     rig.ok(&["pkill", "-USR1", "-f", "^/bin/sh /srv/worker"]);
     wait::until("a line of generation 1", SOON, || {
         let said = rig.journal(&["SYSLOG_IDENTIFIER=worker[1]"]);
@@ -274,8 +279,8 @@ fn a_generations_lines_outlast_the_supervisor() {
 
 #[test]
 fn a_start_may_take_longer_than_systemd_would_wait() {
-    let script = "sleep 3; systemd-notify --ready 2>/dev/null; while :; do sleep 0.1; done";
-    let Some(rig) = boot("--ready notify", script, "TimeoutStartSec=1") else {
+    let script = "sleep 5; systemd-notify --ready 2>/dev/null; while :; do sleep 0.1; done";
+    let Some(rig) = boot("--ready notify", script, "TimeoutStartSec=2") else {
         return;
     };
     rig.ok(&["systemctl", "reload", "job"]);
@@ -285,7 +290,7 @@ fn a_start_may_take_longer_than_systemd_would_wait() {
 
 #[test]
 fn a_stopped_supervisor_is_caught_by_systemds_watchdog() {
-    let more = "WatchdogSec=1\nTimeoutAbortSec=1\nRestart=always\nRestartSec=0.1\nLimitCORE=0";
+    let more = "WatchdogSec=2\nTimeoutAbortSec=1\nRestart=always\nRestartSec=0.1\nLimitCORE=0";
     let Some(rig) = boot("--interval 0.1", "exec sleep 1000", more) else {
         return;
     };

@@ -25,7 +25,7 @@ fn each_bad_deploy_is_a_failed_verdict_and_the_old_one_keeps_serving() {
             "--attempts",
             "1",
             "--kill-old-delay",
-            "1",
+            "2",
         ])
         .args(["--port", &address.to_string()])
         .arg("--control-socket")
@@ -46,7 +46,7 @@ fn each_bad_deploy_is_a_failed_verdict_and_the_old_one_keeps_serving() {
 
     for number in 1..=BAD_DEPLOYS {
         // Spread over most of the trial.
-        let millis = number * 80;
+        let millis = number * 150;
         write(format!("--ready\n--text bad\n--exit-after-ms {millis}:9"));
         let (code, said) = reload();
         assert_eq!(code, Some(1), "{said}");

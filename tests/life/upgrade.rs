@@ -87,6 +87,8 @@ fn a_signal_that_is_forwarded_is_no_upgrade() {
     let options = ["--ready", "alive", "--interval", "0.3", "--forward", "USR2"];
     let supervisor = start_script(&options, script);
     supervisor.wait_for_line("is ready after", SOON);
+    // Before that the signal would end it.
+    supervisor.wait_for_line("up", SOON);
     supervisor.signal(Signal::SIGUSR2);
     supervisor.wait_for_line("got it", SOON);
     assert!(!supervisor.stderr().contains("upgrade"));
