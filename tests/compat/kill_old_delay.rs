@@ -1,6 +1,7 @@
 //! `--kill-old-delay`: how long the old generation stays after the new one is ready.
 
 use crate::differences::pick;
+use crate::eventually::wait_until;
 use crate::scene::Scene;
 use std::fs;
 use std::time::Duration;
@@ -31,7 +32,9 @@ fn the_old_generation_stays_for_the_delay() {
     supervisor.hup();
     supervisor.await_line("sleeping 2 secs before killing old workers");
     let new = scene.worker(2);
-    assert_eq!(scene.status(), [(1, old.pid), (2, new.pid)]);
+    wait_until("both in the status file", || {
+        scene.status() == [(1, old.pid), (2, new.pid)]
+    });
     let delay = measured_delay(&scene);
     assert!(delay > Duration::from_millis(1950), "{delay:?}");
 }

@@ -81,7 +81,9 @@ fn an_old_worker_that_lingers_stays_in_the_status_file() {
     supervisor.hup();
     scene.await_event(1, "signal TERM");
     let new = scene.await_ready(2);
-    assert_eq!(scene.status(), [(1, old.pid), (2, new.pid)]);
+    wait_until("both in the status file", || {
+        scene.status() == [(1, old.pid), (2, new.pid)]
+    });
     scene.release();
     scene.await_alone(2);
 }
@@ -89,7 +91,7 @@ fn an_old_worker_that_lingers_stays_in_the_status_file() {
 #[test]
 fn hups_during_a_swap() {
     let scene = Scene::new();
-    let supervisor = scene.start(READY);
+    let supervisor = scene.start("--interval=3 --status-file=status");
     scene.await_ready(1);
     for _ in 0..3 {
         supervisor.hup();
@@ -147,7 +149,9 @@ fn a_worker_that_dies_while_an_old_one_lingers_is_replaced() {
     scene.await_event(1, "signal TERM");
     scene.await_ready(2).kill(Signal::SIGKILL);
     let third = scene.await_ready(3);
-    assert_eq!(scene.status(), [(1, old.pid), (3, third.pid)]);
+    wait_until("both in the status file", || {
+        scene.status() == [(1, old.pid), (3, third.pid)]
+    });
 }
 
 #[test]

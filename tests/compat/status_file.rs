@@ -17,16 +17,16 @@ fn one_line_for_each_generation() {
     supervisor.hup();
     scene.await_event(1, "signal TERM");
     let second = scene.worker(2);
-    assert_eq!(
-        scene.read("status"),
-        Some(format!("1:{}\n2:{}\n", first.pid, second.pid))
-    );
+    let both = format!("1:{}\n2:{}\n", first.pid, second.pid);
+    wait_until("both lines", || {
+        scene.read("status").as_ref() == Some(&both)
+    });
 }
 
 #[test]
 fn a_new_generation_is_listed_after_its_interval() {
     let scene = Scene::new();
-    let supervisor = scene.start("--interval=1 --status-file=status");
+    let supervisor = scene.start("--interval=3 --status-file=status");
     let first = scene.await_ready(1);
     supervisor.hup();
     scene.worker(2);

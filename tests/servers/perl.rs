@@ -100,7 +100,8 @@ fn starman_without_the_module() {
     );
     let report = server.reload_under_load(&mut server.start_server(&line), |_| {});
     let left = report.failed(Class::Reset) + report.failed(Class::Eof);
-    assert!(left <= RELOADS as u64, "{report}");
+    // Each of the four may be there when it is told to leave.
+    assert!(left <= 4 * RELOADS as u64, "{report}");
     for class in [
         Class::Refused,
         Class::Timeout,

@@ -44,7 +44,7 @@ fn b7_an_unknown_signal_kills_the_supervisor_at_the_first_reload() {
 /// Found by this suite; the PATH is so long that execvp(3) takes its time.
 #[test]
 fn b22_a_stop_just_after_the_fork_is_lost() {
-    judge_race("B22", 4, || {
+    judge_race("B22", 10, || {
         let scene = Scene::new();
         let launch = scene
             .launch()
