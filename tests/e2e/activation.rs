@@ -22,7 +22,10 @@ fn the_first_request_starts_the_service_and_status_says_how_it_is() {
 
     assert_eq!(answer.generation().expect("a greeting"), 1);
     assert_eq!(answer.version().expect("a greeting"), "v1");
-    assert_eq!(app.property("ActiveState"), "active");
+    // It may answer before systemd has read that it is ready.
+    wait::for_value("the service", SOON, "active", || {
+        app.property("ActiveState")
+    });
     let status = app.rig.ok(&["systemctl", "status", "app.service"]);
     let sentence = status
         .lines()
@@ -52,7 +55,7 @@ fn status_follows_the_swap() {
 #[test]
 fn the_watchdog_is_kept_content() {
     let Some(app) = App::new("") else { return };
-    app.rig.drop_in("app.service", "[Service]\nWatchdogSec=1\n");
+    app.rig.drop_in("app.service", "[Service]\nWatchdogSec=2\n");
     app.rig.ok(&["systemctl", "start", "app.service"]);
     let mut heard = BTreeSet::new();
     wait::until("four signs of life", SOON, || {

@@ -135,8 +135,10 @@ impl App {
         wait::for_value("the processes of the service", SOON, 2, || self.processes());
     }
 
-    /// What the journal has of the service: from us, from `starterctl` and from the workers.
+    /// What the journal has of the service: from us, from `starterctl` and from the workers. Our own
+    /// lines by their name as well: journald asks /proc for the unit, and who has ended is not there.
     pub(crate) fn journal(&self) -> String {
-        self.rig.journal(&["_SYSTEMD_UNIT=app.service"])
+        let ours = "SYSLOG_IDENTIFIER=sd-starter";
+        self.rig.journal(&["_SYSTEMD_UNIT=app.service", "+", ours])
     }
 }

@@ -158,7 +158,7 @@ fn the_readme_shows_what_a_terminal_shows() {
     };
     let terminal = Terminal::open(&app);
 
-    app.deploy("--ready --boot-ms 1500 --text v2");
+    app.deploy("--ready --boot-ms 3000 --text v2");
     terminal.type_line("starterctl reload app");
     wait::until("the live line", SOON, || {
         terminal
@@ -190,7 +190,8 @@ fn the_readme_shows_what_a_terminal_shows() {
         let done = screen.contains("generation 3 (pid ")
             && screen.contains("has left")
             && screen.contains("Serving: generation 5 ");
-        done.then_some(screen)
+        // And it is drawn to its end.
+        (done && masked(&screen) == masked(&terminal.screen())).then_some(screen)
     });
     shown_in_the_readme("watch", &watch);
     terminal.tmux(&["send-keys", "C-c"]);

@@ -8,10 +8,10 @@
 //! given, Rust and a C linker, get packages from their mirror and build this repository.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::builds;
 use crate::support::programs::{SD_STARTER, STARTERCTL};
 use crate::support::requirement;
 use crate::support::rig::Rig;
@@ -49,11 +49,31 @@ fn walk_in(rig: &Rig, from: usize) {
         .map(|block| {
             let there = |line: &&str| !line.starts_with("apt-get ") && !line.starts_with("cargo ");
             let lines: Vec<_> = block.lines().filter(there).collect();
-            let script = format!("cd {CLONE}\n{}\n", lines.join("\n"));
-            // -e: whatever fails, fails the test.
-            let output = rig.run(&["sh", "-e", "-c", &script]);
-            assert!(output.status.success(), "{script}{output}");
-            output.stdout
+            // A person types the request a moment after the reload; until SIGTERM has reached it, the
+            // old generation may take one more.
+            let asks =
+                |line: &&str| line.starts_with("curl ") && block.contains("systemctl reload");
+            let at = lines.iter().position(asks).unwrap_or(0);
+            let (before, after) = lines.split_at(at);
+            let mut said = String::new();
+            for (number, part) in [before, after].into_iter().enumerate() {
+                if at > 0 && number == 1 {
+                    rig.ok(&[
+                        "starterctl",
+                        "wait",
+                        "--drained",
+                        "--timeout",
+                        "20",
+                        "hello",
+                    ]);
+                }
+                let script = format!("cd {CLONE}\n{}\n", part.join("\n"));
+                // -e: whatever fails, fails the test.
+                let output = rig.run(&["sh", "-e", "-c", &script]);
+                assert!(output.status.success(), "{script}{output}");
+                said += &output.stdout;
+            }
+            said
         })
         .collect();
     let [.., first, good, bad, away] = said.as_slice() else {
@@ -93,8 +113,7 @@ fn ten_minutes_word_for_word() {
             fs::create_dir_all(&there).expect("the rig's /root is writable");
             for program in [SD_STARTER, STARTERCTL] {
                 let inside = there.join(Path::new(program).file_name().expect("a program"));
-                fs::copy(program, &inside).expect("the rig's /root is writable");
-                fs::set_permissions(inside, fs::Permissions::from_mode(0o755)).expect("our file");
+                builds::copy(Path::new(program), &inside);
             }
             walk_in(&rig, 0);
         }

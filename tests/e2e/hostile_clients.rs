@@ -244,7 +244,7 @@ fn garbage_costs_no_memory() {
 fn a_hundred_reloads_at_once_are_all_done() {
     let besieged = Besieged::start("");
     let asked: Vec<_> = (0..100)
-        .map(|_| besieged.starterctl(&["reload", "--timeout", "20"]))
+        .map(|_| besieged.starterctl(&["reload", "--timeout", "60"]))
         .collect();
     for child in asked {
         let output = child.wait_with_output().expect("our child");

@@ -24,6 +24,7 @@ fn a_hundred_reloads_under_load_and_no_client_notices() {
         );
         held.push_back((gate, request));
         app.reload_well();
+        load.wait_for_generation(reload + 1, SOON);
         if held.len() == SWAPS_HELD {
             let (mut gate, request) = held.pop_front().expect("there are three");
             gate.open();

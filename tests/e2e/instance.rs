@@ -134,4 +134,4 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) const VERY_LONG: &str = "--ready --boot-ms 600000";
 
 /// What must be quick is not to take longer.
-pub(crate) const QUICK: Duration = Duration::from_millis(50);
+pub(crate) const QUICK: Duration = Duration::from_millis(200);

@@ -35,7 +35,8 @@ fn every_way_to_look_shows_the_same() {
     app.reload_well();
     app.deploy("--exit-at-start 3");
     assert!(!app.reload().status.success());
-    app.wait_until_drained();
+    app.rig
+        .ok(&["starterctl", "wait", "--drained", "--timeout", "20", "app"]);
 
     let text = app.rig.ok(&["starterctl", "status", "app", "--json"]);
     let by_name: Value = serde_json::from_str(&text).expect("JSON");

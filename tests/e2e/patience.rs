@@ -53,7 +53,7 @@ fn a_reload_behind_a_slow_replacement_outlasts_timeout_start_sec() {
     app.rig
         .drop_in("app.service", "[Service]\nTimeoutStartSec=5\n");
     // Two boots, one after the other, last longer.
-    app.deploy("--ready --boot-ms 3000 --text slow");
+    app.deploy("--ready --boot-ms 6000 --text slow");
     let report = app.target().get("/report").expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report.body).expect("JSON");
     let worker = report["pid"].to_string();

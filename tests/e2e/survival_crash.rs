@@ -50,9 +50,13 @@ pub(crate) fn main_pid(app: &App) -> i32 {
         .rig
         .path("/sys/fs/cgroup/system.slice/app.service/cgroup.procs");
     let pids = std::fs::read_to_string(list).expect("the service runs");
+    // A worker has that name, too, before it is executed; but its parent is the supervisor.
+    let child = format!(" {} ", app.rig.leader());
     let is_it = |pid: &&str| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-        name.is_ok_and(|name| name.trim() == "sd-starter")
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // proc(5): PID (NAME) STATE PPID
+        let named = stat.split_once(" (sd-starter) ");
+        named.is_some_and(|(_, rest)| rest[1..].starts_with(&child))
     };
     let pid = pids.lines().find(is_it).expect("a supervisor");
     pid.parse().expect("a number")
@@ -158,7 +162,7 @@ fn a_swap_and_a_drain_go_on_under_the_successor() {
     let held = load.hold(&first);
     app.reload_well();
     // Generation 2 serves, 1 drains, 3 boots until long after the crash.
-    app.deploy("--ready --text v3 --boot-ms 5000");
+    app.deploy("--ready --text v3 --boot-ms 12000");
     let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
     wait::until("generation 3", SOON, || workers(&app).len() == 3);
     wait::until("its boot", SOON, || {
@@ -207,7 +211,7 @@ fn a_swap_and_a_drain_go_on_under_the_successor() {
 
 #[test]
 fn who_died_meanwhile_is_missed() {
-    let Some(app) = start("--ready notify", "RestartSec=1\n") else {
+    let Some(app) = start("--ready notify", "RestartSec=3\n") else {
         return;
     };
     let worker = status(&app)["workers"][0]["pid"].to_string();

@@ -94,7 +94,7 @@ fn swap(
     let mut reload = None;
     trace(
         pid,
-        SOON,
+        3 * SOON,
         || {
             last.set(Instant::now());
             if !asked.get() {
@@ -262,7 +262,7 @@ fn kill_9_while_a_build_fails_again_and_again() {
 fn a_start_that_was_heard_of_and_not_acted_on_is_heard_of_again() {
     // Killed between two pieces of news of one wake-up: that the program runs was read from its pipe, and
     // is not in the state. Such a worker was waited for until --start-timeout.
-    let Some(app) = start("--ready alive --interval 2", "") else {
+    let Some(app) = start("--ready alive --interval 5", "") else {
         return;
     };
     let reload = app.rig.spawn(&["starterctl", "reload", "app"]);

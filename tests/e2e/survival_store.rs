@@ -222,7 +222,9 @@ fn another_command_line_gets_what_it_wants_and_no_more() {
     wait::until("the service", SOON, || {
         origins_or_none(&app) == [("0.0.0.0:8082".to_owned(), "stored".to_owned())]
     });
-    assert_eq!(app.property("NFileDescriptorStore"), "1");
+    wait::for_value("what systemd has", SOON, "1", || {
+        app.property("NFileDescriptorStore")
+    });
 }
 
 fn origins_or_none(app: &App) -> Vec<(String, String)> {

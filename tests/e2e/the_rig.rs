@@ -10,7 +10,7 @@ use crate::support::requirement;
 use crate::support::rig::Rig;
 use crate::support::wait;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn several_rigs_run_at_once_and_do_not_see_each_other() {

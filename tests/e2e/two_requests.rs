@@ -10,14 +10,14 @@ use crate::support::wait;
 /// Between the two requests.
 const APART: Duration = Duration::from_millis(100);
 /// What the worker needs to boot.
-const BOOT: Duration = Duration::from_millis(700);
+const BOOT: Duration = Duration::from_millis(2500);
 /// The worker's clock starts in its `main`, the supervisor's once it is scheduled again after the
 /// fork: on a machine with more to do than processors that is the later of the two.
-const FORK: Duration = Duration::from_millis(200);
-/// Of `--interval 1`.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// If an old generation left before the new one had booted, clients would wait about 600 ms.
-const GAP: Duration = Duration::from_millis(500);
+const FORK: Duration = Duration::from_millis(500);
+/// Of `--interval 3`.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// If an old generation left before the new one had booted, clients would wait about 2.4 s.
+const GAP: Duration = Duration::from_secs(2);
 
 #[test]
 fn two_reloads_100_ms_apart_end_with_what_was_deployed_before_the_second() {
@@ -26,11 +26,11 @@ fn two_reloads_100_ms_apart_end_with_what_was_deployed_before_the_second() {
     };
     let load = Load::start(&app.target(), Plan::default());
 
-    app.deploy("--ready --boot-ms 700 --text first");
+    app.deploy("--ready --boot-ms 2500 --text first");
     let first = app.rig.spawn(&["starterctl", "reload", "app"]);
     // Not a wait for anything: the distance is what this story is about.
     thread::sleep(APART);
-    app.deploy("--ready --boot-ms 700 --text second");
+    app.deploy("--ready --boot-ms 2500 --text second");
     let second = app.rig.spawn(&["starterctl", "reload", "app"]);
 
     let (first, second) = (first.wait(SOON), second.wait(SOON));
@@ -77,18 +77,18 @@ fn ready_after(app: &App) -> Vec<(u64, Duration)> {
 
 #[test]
 fn a_second_hangup_does_not_cut_the_interval_short() {
-    let Some(app) = App::started("--ready alive --interval 1") else {
+    let Some(app) = App::started("--ready alive --interval 3") else {
         return;
     };
     let load = Load::start(&app.target(), Plan::default());
-    app.deploy("--boot-ms 700 --text first");
+    app.deploy("--boot-ms 2500 --text first");
     hang_up(&app);
     wait::until("the first swap", SOON, || {
         app.journal().contains("starting generation 2 ")
     });
     // Not a wait for anything, here as above.
     thread::sleep(APART);
-    app.deploy("--boot-ms 700 --text second");
+    app.deploy("--boot-ms 2500 --text second");
     hang_up(&app);
 
     load.wait_for_generation(3, SOON);

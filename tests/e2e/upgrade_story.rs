@@ -81,7 +81,10 @@ fn upgrades_of_two_builds_by_turns_under_load_and_no_client_notices() {
         // The first ones may still fill what is kept for good.
         let before = *before.get_or_insert(sizes);
         if count > 2 {
-            assert_eq!(sizes.0, before.0, "descriptors after {count} upgrades");
+            // A worker that has gone and a connection of ours that is closed are noticed a moment later.
+            wait::until("no more descriptors than before", SOON, || {
+                descriptors(&app) <= before.0
+            });
             assert!(
                 sizes.1 < before.1 + 512,
                 "{} KiB after {count} upgrades, {} before",
@@ -208,7 +211,8 @@ fn a_program_that_cannot_take_over_is_refused_under_load_and_no_client_notices()
         assert!(output.stderr.contains(reason), "{reason}: {output}");
         assert_eq!(app.property("MainPID"), pid);
         assert_eq!(app.property("ActiveState"), "active");
-        assert_eq!(app.processes(), 2, "nobody is left of the trial");
+        // Nobody is left of the trial.
+        app.wait_until_drained();
     };
     // e_machine of elf(5): no machine has this one.
     let mut foreign = std::fs::read(&program).expect("it is there");

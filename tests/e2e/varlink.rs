@@ -25,7 +25,8 @@ fn varlinkctl_reads_what_starterctl_reads() {
     let Some(app) = started() else { return };
     app.deploy("--ready --text v2");
     app.reload_well();
-    app.wait_until_drained();
+    app.rig
+        .ok(&["starterctl", "wait", "--drained", "--timeout", "20", "app"]);
     let text = app.rig.ok(&["starterctl", "status", "app", "--json"]);
     let by_us: Value = serde_json::from_str(&text).expect("JSON");
     let text = app.rig.ok(&[
