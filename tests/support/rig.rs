@@ -30,7 +30,7 @@ use super::requirement;
 use super::running::{Output, Running};
 
 /// A boot takes half a second; a machine under load gets more.
-const BOOT_LIMIT: Duration = Duration::from_secs(30);
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// For a command inside.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 /// Where gates are, inside.

@@ -105,6 +105,6 @@ wait $outer || :
 tries=0
 until sweep "$name"; do
     tries=$((tries + 1))
-    [ $tries -lt 100 ] || exit 1
+    [ $tries -lt 500 ] || exit 1
     sleep 0.02
 done
