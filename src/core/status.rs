@@ -88,6 +88,19 @@ impl Snapshot {
 }
 
 impl Machine {
+    /// The generation that serves, if it is alone: none is on its way, none is leaving.
+    #[must_use]
+    pub fn settled(&self) -> Option<Generation> {
+        match &self.phase {
+            Phase::Steady { current } if self.leaving.is_empty() => Some(current.worker.generation),
+            Phase::Steady { .. }
+            | Phase::New
+            | Phase::Swapping { .. }
+            | Phase::Stopping(_)
+            | Phase::Finished => None,
+        }
+    }
+
     /// What can be seen now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

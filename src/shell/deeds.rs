@@ -104,7 +104,7 @@ impl Supervisor {
                 self.flush_manager()?;
                 self.warn_of_a_deaf_worker();
                 // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
-                memory::give_back();
+                memory::give_back_heap();
             }
             Err(error) => {
                 let event = Event::NotStarted {

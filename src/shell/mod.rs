@@ -40,6 +40,7 @@
 //! | [`remains`] | what a supervisor that crashed has left with systemd |
 //! | `survival` | the loop's part in that |
 //! | [`strays`] | processes of a former life of ours that nobody knows |
+//! | `rest` | what is done before a long sleep |
 //! | [`watchdog`] | systemd's eye on us |
 //! | [`control`] | the control socket (`client`: one connection to it) |
 //! | `monitors` | the clients that hear of every event |
@@ -88,6 +89,7 @@ pub mod readiness;
 pub mod remains;
 pub mod report;
 pub mod resources;
+mod rest;
 pub mod runtime;
 pub mod settings;
 mod signalled;

@@ -16,6 +16,7 @@ use super::manager::Manager;
 use super::own_program::OwnProgram;
 use super::pid_file::PidFile;
 use super::resources::Resources;
+use super::rest::Rest;
 use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
@@ -77,6 +78,8 @@ pub struct Supervisor {
     pub(super) queue: VecDeque<Event>,
     /// What the generations use.
     pub(super) resources: Resources,
+    /// What was given back when.
+    pub(super) rest: Rest,
     /// When we began.
     pub(super) started: Now,
     /// Clients that wait for something to hold.
@@ -185,6 +188,7 @@ impl Supervisor {
             herald: parts.herald,
             queue: VecDeque::new(),
             resources: Resources::default(),
+            rest: Rest::default(),
             started: Now::at(clock::now()),
             waits: Vec::new(),
             outcome: None,
@@ -265,6 +269,7 @@ impl Supervisor {
             let timeout = self.next_wake_up();
             tokens.clear();
             self.looked = clock::now();
+            self.rest.before_sleep(self.machine.settled(), self.looked);
             let ready = self.epoll.wait(timeout).map_err(broken("waiting"))?;
             tokens.extend(ready.map(|ready| ready.token));
             if tokens.is_empty() {
