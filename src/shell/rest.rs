@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::os::memory;
 use crate::protocol::generation::Generation;
 
-/// Between two rests. Each costs the next reload some page faults (60 microseconds in all), which a
-/// storm of reloads shall not pay every time.
+/// Between two rests. Each costs a tenth of a millisecond of CPU, half of it now and half of it at the
+/// next reload, whose pages come back one by one: a storm of reloads shall not pay it every time.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Gives back the memory that only starts and swaps need, once for each.

@@ -12,6 +12,9 @@ use crate::metric::Metric;
 /// After a reload, so that its aftermath (an exit, a reaping) does not fall on the next row.
 const SETTLE: Duration = Duration::from_millis(4);
 
+/// Reloads that are no storm.
+const APART: Duration = Duration::from_millis(1100);
+
 /// Signals to ours that come faster than this are gathered.
 const GATHERED: Duration = Duration::from_millis(110);
 
@@ -90,14 +93,25 @@ pub(crate) fn reloads(book: &mut Book, place: &Place, rows: &[Row], rounds: usiz
     }
 }
 
-/// Memory with 1 and with 1,000 sockets, after a few reloads.
-pub(crate) fn memory(book: &mut Book, place: &Place, rows: &[Row]) {
-    for (row, mut small) in settled(with_records(rows), place, 1) {
-        reload(&mut small, 3);
-        let (pss, dirty) = small.memory();
-        small.stop();
-        book.add(Metric::Pss, row.name(), pss);
-        book.add(Metric::PrivateDirty, row.name(), dirty);
+/// Memory with 1 socket, at three moments, so that none of them is what we are made for; and with
+/// 1,000. One after the other, because two that share pages would each count half of them.
+pub(crate) fn memory(book: &mut Book, place: &Place, rows: &[Row], reloads: usize) {
+    for row in with_records(rows) {
+        for (row, mut small) in settled(std::iter::once(row), place, 1) {
+            let (pss, _) = small.memory();
+            book.add(Metric::PssStarted, row.name(), pss);
+            for _ in 0..reloads {
+                reload(&mut small, 1);
+                sleep(APART);
+            }
+            let (pss, dirty) = small.memory();
+            book.add(Metric::PssReloaded, row.name(), pss);
+            book.add(Metric::PrivateDirty, row.name(), dirty);
+            reload(&mut small, reloads);
+            let (pss, _) = small.memory();
+            book.add(Metric::PssBusy, row.name(), pss);
+            small.stop();
+        }
     }
     let many = rows.iter().filter(|row| row.contender.takes_1000_sockets());
     for (row, mut large) in settled(many, place, 1000) {

@@ -111,7 +111,7 @@ fn measure(book: &mut Book, options: &Options, place: &Place, rows: &[Row]) {
         alone::reloads(book, place, rows, effort.reloads);
     }
     if part("memory") {
-        alone::memory(book, place, rows);
+        alone::memory(book, place, rows, effort.memory);
     }
     if part("idle") {
         alone::idle(book, place, rows, effort.idle);

@@ -11,7 +11,9 @@ pub(crate) enum Metric {
     Answer,
     Cpu,
     CpuOwn,
-    Pss,
+    PssStarted,
+    PssReloaded,
+    PssBusy,
     PrivateDirty,
     SocketBytes,
     WakeUps,
@@ -31,7 +33,7 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Start,
         Self::StartOf1000,
         Self::ReloadMain,
@@ -39,7 +41,9 @@ impl Metric {
         Self::Answer,
         Self::Cpu,
         Self::CpuOwn,
-        Self::Pss,
+        Self::PssStarted,
+        Self::PssReloaded,
+        Self::PssBusy,
         Self::PrivateDirty,
         Self::SocketBytes,
         Self::WakeUps,
@@ -67,7 +71,9 @@ impl Metric {
             Self::Answer => "reload asked for to the new worker's first answer, ms",
             Self::Cpu => "CPU of 100 reloads, supervisor and its children up to main(), ms",
             Self::CpuOwn => "of which the supervisor itself, ms",
-            Self::Pss => "idle: PSS, KiB",
+            Self::PssStarted => "idle after the start: PSS, KiB",
+            Self::PssReloaded => "idle after ten reloads, a second apart: PSS, KiB",
+            Self::PssBusy => "right after ten more without a pause: PSS, KiB",
             Self::PrivateDirty => "idle: private dirty memory, KiB",
             Self::SocketBytes => "idle: private dirty memory for each further socket, bytes",
             Self::WakeUps => "idle: context switches in 60 s",
@@ -94,7 +100,11 @@ impl Metric {
         match self {
             Self::Start | Self::StartOf1000 => "starts",
             Self::ReloadMain | Self::ReadyTold | Self::Cpu | Self::CpuOwn => "reloads",
-            Self::Pss | Self::PrivateDirty | Self::SocketBytes => "memory",
+            Self::PssStarted
+            | Self::PssReloaded
+            | Self::PssBusy
+            | Self::PrivateDirty
+            | Self::SocketBytes => "memory",
             Self::WakeUps => "idle",
             Self::Answer
             | Self::P99Quiet
@@ -121,7 +131,9 @@ impl Metric {
             | Self::ReadyTold
             | Self::Cpu
             | Self::CpuOwn
-            | Self::Pss
+            | Self::PssStarted
+            | Self::PssReloaded
+            | Self::PssBusy
             | Self::PrivateDirty
             | Self::WakeUps => contender.has_records(),
             Self::StartOf1000 | Self::SocketBytes => contender.takes_1000_sockets(),

@@ -10,6 +10,8 @@ pub(crate) struct Effort {
     pub(crate) starts: usize,
     pub(crate) starts_of_1000: usize,
     pub(crate) reloads: usize,
+    /// Before memory is looked at again.
+    pub(crate) memory: usize,
     pub(crate) idle: Duration,
     pub(crate) endurance: usize,
     /// Pairs of laps, one with reloads and one without, of so long each.
@@ -25,6 +27,7 @@ const FULL: Effort = Effort {
     starts: 60,
     starts_of_1000: 20,
     reloads: 400,
+    memory: 10,
     idle: Duration::from_secs(60),
     endurance: 10_000,
     laps: 20,
@@ -50,6 +53,7 @@ const SMOKE: Effort = Effort {
     starts: 2,
     starts_of_1000: 1,
     reloads: 2,
+    memory: 1,
     idle: Duration::from_secs(1),
     endurance: 20,
     laps: 1,

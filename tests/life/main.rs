@@ -17,6 +17,7 @@ mod inheritance;
 mod pid_one;
 mod ready_command;
 mod ready_fd;
+mod rest;
 mod rig;
 mod traced;
 mod trial;
