@@ -28,11 +28,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 mod claim;
+mod key;
 mod listener;
 mod saved;
 mod stock;
 mod warning;
 
+pub use key::Key;
 use listener::Kept;
 pub use listener::{Listener, Origin};
 use stock::Stock;
@@ -85,8 +87,6 @@ pub struct Listeners {
     all: Vec<Listener>,
     /// Those with a key, in the order of `SERVER_STARTER_PORT`.
     keyed: Vec<usize>,
-    /// Those that `LISTEN_FDS` counts, in the order of its numbers.
-    run: Vec<usize>,
     files: Vec<BoundFile>,
     warnings: Vec<Warning>,
     released: Vec<Name>,
@@ -242,7 +242,7 @@ impl Listeners {
                 }
             };
             self.call(index, Some(spec.key.as_str()));
-            self.all[index].pin = spec.pin;
+            self.all[index].ask_for(spec.pin);
             named.push(index);
         }
         for (path, source) in paths {
@@ -261,6 +261,7 @@ impl Listeners {
         let unnamed = (0..adopted).filter(|index| !claimed[*index]);
         let order: Vec<_> = unnamed.chain(named.iter().copied()).collect();
         self.name_ports(&order);
+        self.compact();
         Ok(())
     }
 
@@ -338,7 +339,7 @@ impl Listeners {
 
     /// Gives a listener the key that the user wrote.
     fn call(&mut self, index: usize, key: Option<&str>) {
-        self.all[index].key = key.map(Box::from);
+        self.all[index].key = key.map(Key::from);
     }
 
     fn override_keys(&mut self, keys: &[ListenKey]) {
@@ -348,7 +349,7 @@ impl Listeners {
             };
             let mut found = false;
             for listener in self.all.iter_mut().filter(called) {
-                listener.key = Some(key.as_str().into());
+                listener.key = Some(Key::from(key.as_str()));
                 found = true;
             }
             if !found {
@@ -359,10 +360,9 @@ impl Listeners {
     }
 
     fn place(&mut self, reserved: Option<RawFd>) -> Result<(), ListenFailure> {
-        let pins: Vec<_> = self.all.iter().map(|listener| listener.pin).collect();
+        let pins: Vec<_> = self.all.iter().map(Listener::pin).collect();
         let places = placement::place(&pins, reserved).map_err(|clash| self.explain(clash))?;
         let numbers = Places::new(places.iter().copied());
-        self.run = placement::run(&numbers);
         let placed = places.into_iter().enumerate();
         let place = |(mut listener, (index, target)): (Listener, (usize, RawFd))| {
             // Only those whose number is overwritten before it is their turn: a row of sockets that
@@ -381,10 +381,10 @@ impl Listeners {
     fn explain(&self, clash: Clash) -> ListenFailure {
         let name = |index: usize| {
             let listener = &self.all[index];
-            let key = listener.key.clone();
+            let key = listener.key.as_deref();
             format!(
                 "--port {}",
-                key.map_or_else(|| listener.address.to_string(), String::from)
+                key.map_or_else(|| listener.address.to_string(), str::to_owned)
             )
         };
         match clash {
@@ -455,7 +455,21 @@ impl Listeners {
     /// The names of those from number 3 on, as many as `LISTEN_FDS` counts.
     #[must_use]
     pub fn names(&self) -> impl ExactSizeIterator<Item = Name> {
-        self.run.iter().map(|index| self.all[*index].name())
+        self.run().into_iter().map(|index| self.all[index].name())
+    }
+
+    /// The indices of those that `LISTEN_FDS` counts, in the order of its numbers.
+    fn run(&self) -> Vec<usize> {
+        let targets = self.all.iter().map(|listener| listener.target);
+        placement::run(&Places::new(targets))
+    }
+
+    /// Gives back what only the gathering has needed.
+    fn compact(&mut self) {
+        let listeners = self.all.iter_mut();
+        Key::join(listeners.filter_map(|listener| listener.key.as_mut()));
+        self.all.shrink_to_fit();
+        self.keyed.shrink_to_fit();
     }
 
     /// What is worth a line in the log.

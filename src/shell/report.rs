@@ -112,7 +112,7 @@ fn worker(seen: &Seen, usage: Option<Usage>, now: Now) -> Value {
 
 fn listener(listener: &Listener) -> Value {
     json!({
-        "key": listener.key,
+        "key": listener.key.as_deref(),
         "name": listener.name().as_str(),
         "address": listener.address.to_string(),
         "kind": kind(&listener.address, listener.kind),

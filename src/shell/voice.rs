@@ -5,7 +5,7 @@
 
 use log::Level;
 
-use super::listeners::{Listeners, Warning};
+use super::listeners::{Listener, Listeners, Warning};
 use super::settings::ProgramName;
 use crate::core::{Name, Note};
 
@@ -64,10 +64,7 @@ impl Voice {
     pub fn introduce(self, listeners: &Listeners, advice: &[String]) -> Vec<(Level, String)> {
         let mut lines = Vec::new();
         if self == Self::StartServer {
-            let pins = listeners
-                .as_slice()
-                .iter()
-                .filter_map(|listener| listener.pin);
+            let pins = listeners.as_slice().iter().filter_map(Listener::pin);
             let duplicated = |fd| format!("socket is duplicated to file descriptor {fd}");
             lines.extend(pins.map(|fd| (Level::Info, duplicated(fd))));
         }

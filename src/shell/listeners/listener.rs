@@ -1,8 +1,10 @@
 //! One socket that we hold.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::os::fd::{OwnedFd, RawFd};
 
+use super::key::Key;
 use crate::protocol::address::{Address, SocketKind};
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::Name;
@@ -24,7 +26,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Listener {
     /// Its name in `SERVER_STARTER_PORT`, if it can have one there.
-    pub key: Option<Box<str>>,
+    pub key: Option<Key>,
     /// Its name in `LISTEN_FDNAMES`, where that is not its key.
     pub(super) own_name: Option<Box<Name>>,
     /// Our copy.
@@ -37,14 +39,14 @@ pub struct Listener {
     pub kind: SocketKind,
     /// The number at which workers find it.
     pub target: RawFd,
-    /// The number that the user asked for.
-    pub pin: Option<RawFd>,
+    /// Whether the user asked for that number.
+    pub(super) is_pinned: bool,
     /// Its name in systemd's fd store, if we bound it, in this life or an earlier one.
     pub(super) kept: Kept,
     /// Whether systemd's fd store has it.
     pub(super) is_stored: bool,
     /// What `cookie` has found.
-    pub(super) known_by: OnceCell<Option<u64>>,
+    pub(super) known_by: Cell<Option<NonZeroU64>>,
 }
 
 /// What systemd's fd store has, or gets, a socket as.
@@ -68,7 +70,7 @@ impl Listener {
         facts: Facts,
     ) -> Self {
         Self {
-            key: key.map(String::into_boxed_str),
+            key: key.as_deref().map(Key::from),
             own_name: own_name.map(Box::new),
             fd,
             origin,
@@ -76,15 +78,24 @@ impl Listener {
             kind: facts.kind,
             // Until it is placed.
             target: -1,
-            pin: None,
+            is_pinned: false,
             kept: Kept::Never,
             is_stored: origin == Origin::Stored,
             // Who has not been asked for it yet is asked when it is needed.
-            known_by: facts
-                .cookie
-                .map(Some)
-                .map_or_else(OnceCell::new, OnceCell::from),
+            known_by: Cell::new(facts.cookie.and_then(NonZeroU64::new)),
         }
+    }
+
+    /// The user asks for this number, or for none.
+    pub(super) fn ask_for(&mut self, pin: Option<RawFd>) {
+        self.is_pinned = pin.is_some();
+        self.target = pin.unwrap_or(self.target);
+    }
+
+    /// The number that the user asked for.
+    #[must_use]
+    pub fn pin(&self) -> Option<RawFd> {
+        self.is_pinned.then_some(self.target)
     }
 
     /// Its name in `LISTEN_FDNAMES`: a socket that we bound is called by its key, if that can be.

@@ -1,11 +1,12 @@
 //! Listeners, handed from one supervisor to the next by an exec in place.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::{Kept, Listener, Listeners, Origin};
+use super::{Kept, Key, Listener, Listeners, Origin};
 use crate::os::fd;
 use crate::os::socket_file::SocketFile;
 use crate::protocol::keepsake::Keepsake;
@@ -18,10 +19,11 @@ use crate::shell::luggage::{Luggage, Packed, saved_socket_file, socket_file};
 impl Listener {
     /// What the kernel knows the socket by (`SO_COOKIE`), asked once, because it never changes.
     pub(super) fn cookie(&self) -> Option<u64> {
-        *self.known_by.get_or_init(|| {
-            let facts = adopted::facts(self.fd.as_fd()).ok();
-            facts.and_then(|facts| facts.cookie)
-        })
+        if self.known_by.get().is_none() {
+            let facts = adopted::facts(self.fd.as_fd()).ok()?;
+            self.known_by.set(facts.cookie.and_then(NonZeroU64::new));
+        }
+        self.known_by.get().map(NonZeroU64::get)
     }
 }
 
@@ -64,8 +66,8 @@ impl Listeners {
             cookie.is_some_and(|cookie| !known.contains(&cookie))
         };
         let name = |listener: &Listener| {
-            let key = listener.key.clone();
-            key.map_or_else(|| listener.address.to_string(), String::from)
+            let key = listener.key.as_deref();
+            key.map_or_else(|| listener.address.to_string(), str::to_owned)
         };
         self.all.iter().filter(fresh).map(name).collect()
     }
@@ -74,7 +76,7 @@ impl Listeners {
     pub fn save(&self, held: &mut Held) {
         held.listeners = self.saved();
         held.keyed.clone_from(&self.keyed);
-        held.run.clone_from(&self.run);
+        held.run = self.run();
     }
 
     /// The sockets themselves, under the labels that [`save`](Self::save) gives them.
@@ -113,7 +115,7 @@ impl Listeners {
                 Origin::Stored => held::Origin::Stored,
             },
             target: listener.target,
-            pin: listener.pin,
+            pin: listener.pin(),
             cookie: listener.cookie(),
             nonblocking: *nonblocking,
             file: file_of(listener).map(saved_socket_file),
@@ -163,7 +165,7 @@ impl Listeners {
         }
         let now = |index: &usize| places.get(*index).copied().flatten();
         listeners.keyed = held.keyed.iter().filter_map(now).collect();
-        listeners.run = held.run.iter().filter_map(now).collect();
+        listeners.compact();
         (listeners, lost)
     }
 }
@@ -203,7 +205,7 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
     let key = saved.key.as_deref();
     let is_key = key.and_then(Name::new).as_ref() == Some(&name);
     Ok(Listener {
-        key: key.map(Box::from),
+        key: key.map(Key::from),
         own_name: (!is_key).then(|| Box::new(name)),
         fd,
         origin: match saved.origin {
@@ -214,9 +216,9 @@ fn restored(fd: OwnedFd, saved: &held::Listener, name: Name) -> io::Result<Liste
         address: facts.address,
         kind: facts.kind,
         target: saved.target,
-        pin: saved.pin,
+        is_pinned: saved.pin.is_some(),
         kept: Kept::Never,
         is_stored: false,
-        known_by: OnceCell::from(facts.cookie),
+        known_by: Cell::new(facts.cookie.and_then(NonZeroU64::new)),
     })
 }
