@@ -26,9 +26,9 @@ pub enum Address {
         v6only: bool,
     },
     /// AF_UNIX, a path in the file system, without the trailing NUL.
-    UnixPath(Vec<u8>),
+    UnixPath(Box<[u8]>),
     /// AF_UNIX, an abstract name, without the leading NUL; see unix(7).
-    UnixAbstract(Vec<u8>),
+    UnixAbstract(Box<[u8]>),
     /// Nothing to name: an unbound unix socket, or no socket at all.
     Unnamed,
     /// A family that start_server knows nothing of: vsock, netlink...
@@ -151,7 +151,7 @@ mod tests {
             key(inet6(Ipv6Addr::LOCALHOST, 80), stream).as_deref(),
             Some("[::1]:80")
         );
-        let path = Address::UnixPath(b"/run/a.sock".to_vec());
+        let path = Address::UnixPath((*b"/run/a.sock").into());
         assert_eq!(key(path, stream).as_deref(), Some("/run/a.sock"));
     }
 
@@ -162,14 +162,14 @@ mod tests {
             (inet4([0; 4], 0), SocketKind::Stream),
             (inet6(Ipv6Addr::LOCALHOST, 80), SocketKind::Raw),
             (
-                Address::UnixPath(b"/run/a.sock".to_vec()),
+                Address::UnixPath((*b"/run/a.sock").into()),
                 SocketKind::Datagram,
             ),
             (
-                Address::UnixPath(b"/run/a.sock".to_vec()),
+                Address::UnixPath((*b"/run/a.sock").into()),
                 SocketKind::SeqPacket,
             ),
-            (Address::UnixAbstract(b"a".to_vec()), SocketKind::Stream),
+            (Address::UnixAbstract((*b"a").into()), SocketKind::Stream),
             (Address::Unnamed, SocketKind::NotASocket),
             (Address::Other { family: 40 }, SocketKind::Stream),
         ] {
@@ -206,7 +206,7 @@ mod tests {
         };
         assert_eq!(linked.to_string(), "[fe80::1%2]:80");
         assert_eq!(
-            Address::UnixAbstract(b"a\0b".to_vec()).to_string(),
+            Address::UnixAbstract((*b"a\0b").into()).to_string(),
             "@a\\x00b"
         );
     }

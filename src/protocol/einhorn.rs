@@ -48,7 +48,7 @@ mod tests {
             ip: Ipv4Addr::LOCALHOST,
             port: 80,
         };
-        let unix = Address::UnixPath(b"/run/a.sock".to_vec());
+        let unix = Address::UnixPath((*b"/run/a.sock").into());
         let texts: Vec<_> = variables(&[(&inet, 3), (&unix, 9)])
             .iter()
             .map(|v| format!("{}={}", v.name().escape_ascii(), v.value().escape_ascii()))

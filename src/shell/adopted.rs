@@ -106,8 +106,8 @@ pub(super) fn address(name: LocalName) -> Address {
             scope: address.scope_id(),
             v6only,
         },
-        LocalName::UnixPath(path) => Address::UnixPath(path),
-        LocalName::UnixAbstract(name) => Address::UnixAbstract(name),
+        LocalName::UnixPath(path) => Address::UnixPath(path.into()),
+        LocalName::UnixAbstract(name) => Address::UnixAbstract(name.into()),
         LocalName::UnixUnnamed => Address::Unnamed,
         LocalName::Other(family) => Address::Other { family },
     }

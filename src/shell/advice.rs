@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn servers_are_known_by_their_command_lines() {
-        let unix = Address::UnixPath(b"/run/s".to_vec());
+        let unix = Address::UnixPath((*b"/run/s").into());
         for (line, socket, expected) in [
             (
                 "plackup -s Starlet --port 1 app.psgi",

@@ -120,6 +120,12 @@ impl Control {
         self.mind_the_door(epoll)
     }
 
+    /// How many have come, if all of them have left.
+    #[must_use]
+    pub fn visits(&self) -> Option<u64> {
+        self.clients.is_empty().then_some(self.newest)
+    }
+
     /// Stops listening while the house is full: the backlog is the queue.
     ///
     /// # Errors

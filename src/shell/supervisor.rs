@@ -16,7 +16,7 @@ use super::manager::Manager;
 use super::own_program::OwnProgram;
 use super::pid_file::PidFile;
 use super::resources::Resources;
-use super::rest::Rest;
+use super::rest::{Done, Rest};
 use super::runtime::Runtime;
 use super::settings::Settings;
 use super::spawn::Spawner;
@@ -269,7 +269,7 @@ impl Supervisor {
             let timeout = self.next_wake_up();
             tokens.clear();
             self.looked = clock::now();
-            self.rest.before_sleep(self.machine.settled(), self.looked);
+            self.rest.before_sleep(self.done(), self.looked);
             let ready = self.epoll.wait(timeout).map_err(broken("waiting"))?;
             tokens.extend(ready.map(|ready| ready.token));
             if tokens.is_empty() {
@@ -290,6 +290,13 @@ impl Supervisor {
             self.mind_strays();
             self.queue.push_back(Event::Tick);
         }
+    }
+
+    /// What has been done, if nothing is under way and nobody is being talked to.
+    fn done(&self) -> Option<Done> {
+        let visits = self.control.as_ref().map_or(Some(0), Control::visits);
+        let done = self.machine.settled().zip(visits);
+        done.map(|(generation, visits)| Done { generation, visits })
     }
 
     /// The time until something is due; none when only others can wake us.

@@ -195,7 +195,7 @@ fn inet(address: SocketAddr) -> Address {
 fn unix(listener: &UnixListener) -> io::Result<Address> {
     let address = listener.local_addr()?;
     Ok(match address.as_pathname() {
-        Some(path) => Address::UnixPath(path.as_os_str().as_bytes().to_vec()),
+        Some(path) => Address::UnixPath(path.as_os_str().as_bytes().into()),
         None => Address::Unnamed,
     })
 }

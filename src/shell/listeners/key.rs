@@ -1,6 +1,6 @@
 //! The names in `SERVER_STARTER_PORT`.
 
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 use std::rc::Rc;
 
 /// The name of a socket in `SERVER_STARTER_PORT`. There may be thousands, which take less of the heap
@@ -8,7 +8,8 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub struct Key {
     all: Rc<String>,
-    place: Range<usize>,
+    begin: u32,
+    end: u32,
 }
 
 impl Key {
@@ -20,10 +21,10 @@ impl Key {
         let all = Rc::new(all);
         let mut begin = 0;
         for key in keys {
-            let place = begin..begin + key.len();
-            begin = place.end;
+            let end = begin + (key.end - key.begin);
             let all = Rc::clone(&all);
-            *key = Key { all, place };
+            *key = Key { all, begin, end };
+            begin = end;
         }
     }
 }
@@ -32,7 +33,8 @@ impl From<&str> for Key {
     fn from(text: &str) -> Self {
         Key {
             all: Rc::new(text.to_owned()),
-            place: 0..text.len(),
+            begin: 0,
+            end: u32::try_from(text.len()).expect("no command line is that long"),
         }
     }
 }
@@ -41,7 +43,7 @@ impl Deref for Key {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.all[self.place.clone()]
+        &self.all[self.begin as usize..self.end as usize]
     }
 }
 
