@@ -15,7 +15,6 @@ use super::workers::News;
 use crate::core::{Action, Event};
 use crate::os::clock;
 use crate::os::epoll::Interest;
-use crate::os::memory;
 use crate::os::reason::Reason;
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
@@ -103,8 +102,6 @@ impl Supervisor {
                 self.write_down()?;
                 self.flush_manager()?;
                 self.warn_of_a_deaf_worker();
-                // The start's garbage, and this spawn's; the worker is on its way and waits for nothing.
-                memory::give_back_heap();
             }
             Err(error) => {
                 let event = Event::NotStarted {
