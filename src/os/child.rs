@@ -1,5 +1,5 @@
 //! Starting a program: the parent half, with everything that the child needs
-//! prepared before it exists ([`memory`]). `after_fork` is the other half.
+//! prepared before it exists (`child::memory`). `after_fork` is the other half.
 //!
 //! std::process::Command cannot do this: LISTEN_PID must be the child's own pid,
 //! the signal mask must be given back, sockets must land on chosen numbers, and the

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::os::memory;
 use crate::protocol::generation::Generation;
 
-/// Between two rests. Each costs a tenth of a millisecond of CPU, half of it now and half of it at the
-/// next reload, whose pages come back one by one: a storm of reloads shall not pay it every time.
-const PAUSE: Duration = Duration::from_secs(1);
+/// So long nothing has to happen. A rest costs a tenth of a millisecond of CPU, half of it then and half of
+/// it at the next reload, whose pages come back one by one: a storm of reloads shall not pay it each time.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How far we have come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,32 +18,50 @@ pub(super) struct Done {
     pub(super) visits: u64,
 }
 
-/// Gives back the memory that only starts, swaps and clients need, once after each.
-///
-/// It never wakes anybody: what came too soon after the last rest is made up for at the next wake-up,
-/// whosever that is.
+/// Gives back the memory that only starts, swaps and clients need, once after each: it is due when
+/// nothing has come after it for a second.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
-    /// What had been done until the last one, and when that was.
-    last: Option<(Done, Duration)>,
+    /// What had been done at the last one.
+    last: Option<Done>,
+    /// What has been done since, and when the next one is due.
+    next: Option<(Done, Duration)>,
 }
 
 impl Rest {
+    /// When it is due, monotonic; nothing is while there is nothing to rest from.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.next.map(|(_, due)| due)
+    }
+
     /// To be called before each sleep, with what has been done, if nothing is under way.
     pub(super) fn before_sleep(&mut self, done: Option<Done>, now: Duration) {
-        if done.is_some_and(|done| self.is_due(done, now)) {
+        if self.is_due(done, now) {
             memory::give_back_program();
         }
     }
 
-    fn is_due(&mut self, done: Done, now: Duration) -> bool {
-        let is_due = self
-            .last
-            .is_none_or(|(before, then)| before != done && now.saturating_sub(then) >= PAUSE);
-        if is_due {
-            self.last = Some((done, now));
+    fn is_due(&mut self, done: Option<Done>, now: Duration) -> bool {
+        let Some(done) = done.filter(|done| self.last != Some(*done)) else {
+            self.next = None;
+            return false;
+        };
+        match self.next {
+            Some((next, due)) if next == done => {
+                let is_due = due <= now;
+                if is_due {
+                    *self = Rest {
+                        last: Some(done),
+                        next: None,
+                    };
+                }
+                is_due
+            }
+            _ => {
+                self.next = Some((done, now.saturating_add(QUIET)));
+                false
+            }
         }
-        is_due
     }
 }
 
@@ -52,19 +70,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_swap_and_each_visit_is_rested_from_once_and_not_too_soon() {
+    fn each_swap_and_each_visit_is_rested_from_once_when_it_is_quiet() {
         let mut rest = Rest::default();
-        let mut is_due = |number, visits, now| {
-            let generation = Generation::new(number).unwrap();
-            rest.is_due(Done { generation, visits }, Duration::from_millis(now))
+        let mut is_due = |done: Option<(u64, u64)>, now, due: Option<u64>| {
+            let done = done.map(|(number, visits)| Done {
+                generation: Generation::new(number).unwrap(),
+                visits,
+            });
+            let is_due = rest.is_due(done, Duration::from_millis(now));
+            assert_eq!(rest.due(), due.map(Duration::from_millis));
+            is_due
         };
-        assert!(is_due(1, 0, 10));
-        assert!(!is_due(1, 0, 5000), "nothing has happened since");
-        assert!(is_due(2, 0, 5000));
-        assert!(!is_due(3, 0, 5999));
-        assert!(is_due(4, 0, 6000));
-        assert!(!is_due(4, 1, 6999));
-        assert!(is_due(4, 1, 9000), "made up for");
-        assert!(!is_due(4, 1, 19000));
+        assert!(!is_due(None, 0, None), "it starts");
+        assert!(!is_due(Some((1, 0)), 10, Some(1010)));
+        assert!(!is_due(Some((1, 0)), 1009, Some(1010)));
+        assert!(is_due(Some((1, 0)), 1010, None));
+        assert!(
+            !is_due(Some((1, 0)), 5000, None),
+            "nothing has happened since"
+        );
+        assert!(!is_due(Some((2, 0)), 5000, Some(6000)));
+        assert!(!is_due(None, 5900, None), "a swap");
+        assert!(!is_due(Some((3, 0)), 5950, Some(6950)));
+        assert!(!is_due(Some((3, 1)), 6900, Some(7900)), "a visit");
+        assert!(is_due(Some((3, 1)), 9000, None), "late");
     }
 }

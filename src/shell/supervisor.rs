@@ -267,10 +267,10 @@ impl Supervisor {
             if !self.queue.is_empty() {
                 continue;
             }
-            let timeout = self.next_wake_up();
             tokens.clear();
             self.looked = clock::now();
             self.rest.before_sleep(self.done(), self.looked);
+            let timeout = self.next_wake_up();
             let ready = self.epoll.wait(timeout).map_err(broken("waiting"))?;
             tokens.extend(ready.map(|ready| ready.token));
             if tokens.is_empty() {
@@ -315,6 +315,7 @@ impl Supervisor {
             door,
             self.manager_due,
             strays,
+            self.rest.due(),
         ];
         let due = due.into_iter().flatten().min();
         due.map(|due| due.saturating_sub(now))

@@ -12,8 +12,8 @@ use crate::metric::Metric;
 /// After a reload, so that its aftermath (an exit, a reaping) does not fall on the next row.
 const SETTLE: Duration = Duration::from_millis(4);
 
-/// Reloads that are no storm.
-const APART: Duration = Duration::from_millis(1100);
+/// Who has nothing to do for so long is idle.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Signals to ours that come faster than this are gathered.
 const GATHERED: Duration = Duration::from_millis(110);
@@ -93,23 +93,19 @@ pub(crate) fn reloads(book: &mut Book, place: &Place, rows: &[Row], rounds: usiz
     }
 }
 
-/// Memory with 1 socket, at three moments, so that none of them is what we are made for; and with
-/// 1,000. One after the other, because two that share pages would each count half of them.
+/// Memory with 1 socket, after the start and after reloads without a pause, and with 1,000. One after the
+/// other, because two that share pages would each count half of them.
 pub(crate) fn memory(book: &mut Book, place: &Place, rows: &[Row], reloads: usize) {
     for row in with_records(rows) {
         for (row, mut small) in settled(std::iter::once(row), place, 1) {
+            sleep(IDLE);
             let (pss, _) = small.memory();
             book.add(Metric::PssStarted, row.name(), pss);
-            for _ in 0..reloads {
-                reload(&mut small, 1);
-                sleep(APART);
-            }
+            reload(&mut small, reloads);
+            sleep(IDLE);
             let (pss, dirty) = small.memory();
             book.add(Metric::PssReloaded, row.name(), pss);
             book.add(Metric::PrivateDirty, row.name(), dirty);
-            reload(&mut small, reloads);
-            let (pss, _) = small.memory();
-            book.add(Metric::PssBusy, row.name(), pss);
             small.stop();
         }
     }
@@ -127,8 +123,8 @@ pub(crate) fn memory(book: &mut Book, place: &Place, rows: &[Row], reloads: usiz
 /// Idles for so long, all at once; counted as of a minute.
 pub(crate) fn idle(book: &mut Book, place: &Place, rows: &[Row], long: Duration) {
     let running = settled(with_records(rows), place, 1);
-    // gunicorn's first look at its workers: over.
-    sleep(Duration::from_secs(1));
+    // gunicorn's first look at its workers, and our rest after the start: over.
+    sleep(IDLE);
     let before: Vec<u64> = running.iter().map(|(_, one)| one.switches()).collect();
     sleep(long);
     for ((row, instance), before) in running.into_iter().zip(before) {

@@ -13,7 +13,6 @@ pub(crate) enum Metric {
     CpuOwn,
     PssStarted,
     PssReloaded,
-    PssBusy,
     PrivateDirty,
     SocketBytes,
     WakeUps,
@@ -33,7 +32,7 @@ pub(crate) enum Metric {
 }
 
 impl Metric {
-    pub(crate) const ALL: [Self; 26] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Start,
         Self::StartOf1000,
         Self::ReloadMain,
@@ -43,7 +42,6 @@ impl Metric {
         Self::CpuOwn,
         Self::PssStarted,
         Self::PssReloaded,
-        Self::PssBusy,
         Self::PrivateDirty,
         Self::SocketBytes,
         Self::WakeUps,
@@ -72,8 +70,7 @@ impl Metric {
             Self::Cpu => "CPU of 100 reloads, supervisor and its children up to main(), ms",
             Self::CpuOwn => "of which the supervisor itself, ms",
             Self::PssStarted => "idle after the start: PSS, KiB",
-            Self::PssReloaded => "idle after ten reloads, a second apart: PSS, KiB",
-            Self::PssBusy => "right after ten more without a pause: PSS, KiB",
+            Self::PssReloaded => "idle after ten reloads: PSS, KiB",
             Self::PrivateDirty => "idle: private dirty memory, KiB",
             Self::SocketBytes => "idle: private dirty memory for each further socket, bytes",
             Self::WakeUps => "idle: context switches in 60 s",
@@ -100,11 +97,9 @@ impl Metric {
         match self {
             Self::Start | Self::StartOf1000 => "starts",
             Self::ReloadMain | Self::ReadyTold | Self::Cpu | Self::CpuOwn => "reloads",
-            Self::PssStarted
-            | Self::PssReloaded
-            | Self::PssBusy
-            | Self::PrivateDirty
-            | Self::SocketBytes => "memory",
+            Self::PssStarted | Self::PssReloaded | Self::PrivateDirty | Self::SocketBytes => {
+                "memory"
+            }
             Self::WakeUps => "idle",
             Self::Answer
             | Self::P99Quiet
@@ -133,7 +128,6 @@ impl Metric {
             | Self::CpuOwn
             | Self::PssStarted
             | Self::PssReloaded
-            | Self::PssBusy
             | Self::PrivateDirty
             | Self::WakeUps => contender.has_records(),
             Self::StartOf1000 | Self::SocketBytes => contender.takes_1000_sockets(),

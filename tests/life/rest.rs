@@ -1,7 +1,5 @@
 //! Memory: what only a start or a swap needs is given back when it is over.
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
 use super::support::process::Supervisor;
@@ -11,9 +9,6 @@ use super::{SOON, start_script};
 
 /// So much at least, of more than twice as much: kibibytes.
 const WORTH_IT: u64 = 512;
-
-/// Longer than the pause between two rests.
-const PAUSE: Duration = Duration::from_millis(1500);
 
 /// Kibibytes of the supervisor's code and constants that are in memory.
 fn resident(supervisor: &Supervisor) -> u64 {
@@ -47,8 +42,6 @@ fn code_that_only_starts_and_swaps_need_is_given_back() {
     for generation in 1..=3 {
         supervisor.wait_for_line(&format!("starting generation {generation} "), SOON);
         let busy = resident(&supervisor);
-        // The last time that something was given back.
-        std::thread::sleep(PAUSE);
         std::fs::write(&gate, "").expect("writable");
         wait::until("less code in memory", SOON, || {
             resident(&supervisor) + WORTH_IT < busy
