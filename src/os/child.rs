@@ -15,7 +15,7 @@ pub use super::outcome::{Outcome, Stage};
 
 use super::after_fork::{PidSlot, Prepared, Strings};
 use super::signals::Original;
-use super::{fd, outcome, process, system_call};
+use super::{fd, outcome, process};
 
 /// What to start, and with what.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ pub struct Child {
 /// `InvalidInput` when `sockets` cannot be placed in their order; `EAGAIN` and
 /// `ENOMEM` of clone(2); `EMFILE`; `EINVAL` when a number is beyond the limit.
 pub fn spawn(plan: &Plan<'_>) -> io::Result<Child> {
-    spawn_in(plan, system_call::BY_HAND)
+    spawn_in(plan, memory::can_be_shared())
 }
 
 fn spawn_in(plan: &Plan<'_>, shared: bool) -> io::Result<Child> {

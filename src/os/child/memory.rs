@@ -7,22 +7,23 @@
 //! child has a stack of its own and copies of all that it reads, makes system calls and nothing else, none
 //! of which touches errno ([`super::super::system_call`]), and everything stays until the kernel says that it has left.
 //!
-//! Before Linux 5.16 a process that dumps core takes along whoever shares its memory. For that
-//! somebody would have to send such a signal (SIGQUIT, say) in the microseconds in which a child has them
-//! unblocked and is not yet its program.
+//! Before Linux 5.16 a process that dumps core takes along whoever shares its memory, whatever its
+//! RLIMIT_CORE. The signal that ends a worker may be of that kind (SIGQUIT) and may be sent before it is its
+//! program; one that comes while all are blocked waits until they are not. So there a child gets a copy.
 #![expect(unsafe_code, reason = "clone")]
 
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libc::{c_int, c_void};
 use nix::errno::Errno;
 
 use super::super::after_fork::{Prepared, become_program};
 use super::super::signals::AllBlocked;
+use super::super::system_call::BY_HAND;
 
 /// The child half needs a few hundred bytes of stack, some thousand in a build without optimisation.
 const STACK: usize = 32 * 1024;
@@ -54,6 +55,22 @@ pub(super) struct Born {
     pub(super) pidfd: Option<OwnedFd>,
     /// Whether it is in our memory.
     shares: bool,
+}
+
+/// Whether a child can be in our memory without harm to us.
+pub(super) fn can_be_shared() -> bool {
+    static HARMLESS: OnceLock<bool> = OnceLock::new();
+    *HARMLESS.get_or_init(|| {
+        let system = rustix::system::uname();
+        BY_HAND && dumps_alone(&system.release().to_string_lossy())
+    })
+}
+
+/// Whether a process that dumps core leaves those alone who share its memory, in this release of Linux.
+fn dumps_alone(release: &str) -> bool {
+    let mut numbers = release.split(|other: char| !other.is_ascii_digit());
+    let mut next = || numbers.next()?.parse::<u32>().ok();
+    next().zip(next()).is_some_and(|version| version >= (5, 16))
 }
 
 /// Makes a child, which begins with [`become_program`]. `shared`: in our memory, else in a copy.
@@ -145,4 +162,27 @@ impl Drop for Inhabited {
 #[cfg(test)]
 pub(super) fn is_inhabited_by(pid: i32) -> bool {
     others().iter().any(|memory| memory.1 == pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dumps_alone;
+
+    #[test]
+    fn who_shares_our_memory_takes_us_along_before_5_16_and_where_that_is_unknown() {
+        for release in ["5.16.0", "5.16-rc1", "6.1.0-18-amd64", "6.18.44+", "10.0"] {
+            assert!(dumps_alone(release), "{release}");
+        }
+        for release in [
+            "5.15.0-91-generic",
+            "5.4.0",
+            "4.19.16",
+            "2.6.60",
+            "5",
+            "",
+            "x.y",
+        ] {
+            assert!(!dumps_alone(release), "{release}");
+        }
+    }
 }
