@@ -88,7 +88,7 @@ type Failure = (Stage, i32);
 fn stages(prepared: &mut Prepared) -> Result<Infallible, Failure> {
     if prepared.new_session {
         // SAFETY: no memory is touched. It cannot fail: a fresh child leads no group.
-        unsafe { libc::setsid() };
+        let _ = unsafe { call(libc::SYS_setsid, [0; 3]) };
     }
     if let Some(procs) = prepared.cgroup {
         // "0" means the writer (cgroups(7)).

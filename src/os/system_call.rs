@@ -9,13 +9,16 @@
 use libc::c_long;
 
 /// Whether [`call`] leaves errno alone.
-pub(super) const BY_HAND: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+pub(super) const BY_HAND: bool = cfg!(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+));
 
 /// Makes a system call (syscall(2)); answers its result, or the errno(3) that it failed with.
 ///
 /// # Safety
 /// As for the call that `number` is.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_pointer_width = "64", target_arch = "x86_64"))]
 pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_long, i32> {
     let result: c_long;
     let [first, second, third] = arguments;
@@ -40,7 +43,7 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_lon
 ///
 /// # Safety
 /// As for the call that `number` is.
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_pointer_width = "64", target_arch = "aarch64"))]
 pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_long, i32> {
     let result: c_long;
     let [first, second, third] = arguments;
@@ -62,7 +65,10 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_lon
 ///
 /// # Safety
 /// As for the call that `number` is.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
 pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_long, i32> {
     let [first, second, third] = arguments;
     // SAFETY: the caller's promise.
@@ -74,7 +80,10 @@ pub(super) unsafe fn call(number: c_long, arguments: [usize; 3]) -> Result<c_lon
 }
 
 /// The kernel answers an error as its negative (syscall(2)).
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 fn outcome(result: c_long) -> Result<c_long, i32> {
     match i32::try_from(result) {
         Ok(error @ -4095..0) => Err(-error),

@@ -5,7 +5,11 @@
 //! its own, as with posix_spawn(3). But unlike that and vfork(2) we do not wait for exec: a file system
 //! that hangs would stop the whole supervisor. It is safe because there is nothing that both use: the
 //! child has a stack of its own and copies of all that it reads, makes system calls and nothing else, none
-//! of which touches errno ([`super::super::system_call`]), and everything stays until the kernel says that it has left.
+//! of which touches errno ([`super::super::system_call`]), and everything stays until the kernel says that
+//! it has left.
+//!
+//! What is left of vfork's bonds: whoever the kernel kills for want of memory between the two calls
+//! takes its parent along, which systemd then starts again.
 //!
 //! Before Linux 5.16 a process that dumps core takes along whoever shares its memory, whatever its
 //! RLIMIT_CORE. The signal that ends a worker may be of that kind (SIGQUIT) and may be sent before it is its
@@ -87,7 +91,7 @@ pub(super) fn start(prepared: Prepared, shared: bool) -> nix::Result<Born> {
     let mut memory = Inhabited(NonNull::from(Box::leak(memory)), 0);
     let mut born = clone(&memory, shared);
     if shared && born.as_ref().err() == Some(&Errno::EINVAL) {
-        // qemu-user has no such children.
+        // qemu-user has no such children, and musl does not let CLONE_CHILD_CLEARTID through.
         born = clone(&memory, false);
     }
     let born = born?;
@@ -103,7 +107,7 @@ pub(super) fn sweep() {
     others().retain(|memory| {
         // SAFETY: it is freed by `drop` alone. The child does not touch this part, and the kernel but
         // once, as an atomic.
-        let inhabited = unsafe { &memory.0.as_ref().inhabited };
+        let inhabited = unsafe { &(*memory.0.as_ptr()).inhabited };
         inhabited.load(Ordering::Acquire) != 0
     });
 }
