@@ -60,7 +60,7 @@ const CHILDS_ERRORS: [(&str, &str); 4] = [
 const CHILD: &str = "child";
 
 /// What is left out, and why.
-const NOT_INJECTED: [(&str, &str); 25] = [
+const NOT_INJECTED: [(&str, &str); 26] = [
     (
         "brk",
         "an allocation that fails ends a Rust program; systemd starts it again",
@@ -88,6 +88,10 @@ const NOT_INJECTED: [(&str, &str); 25] = [
         "only for one that is gone, which is no failure",
     ),
     ("poll", "as epoll_wait"),
+    (
+        "pread64",
+        "of proc(5), about memory that is given back: without an answer none is",
+    ),
     (
         "read",
         "of a signalfd, an inotify descriptor or a pipe: only EINTR and EAGAIN",
