@@ -37,6 +37,7 @@ impl Rest {
     /// To be called before each sleep, with what has been done, if nothing is under way.
     pub(super) fn before_sleep(&mut self, done: Option<Done>, now: Duration) {
         if self.is_due(done, now) {
+            memory::give_back_heap();
             memory::give_back_program();
         }
     }

@@ -33,7 +33,6 @@ use crate::core::{Action, Event, Machine, Now, Outcome, Requester};
 use crate::os::clock;
 use crate::os::daemon::Herald;
 use crate::os::epoll::Epoll;
-use crate::os::memory;
 use crate::os::process;
 use crate::os::reason::Reason;
 use crate::os::signals::{Original, SignalFd};
@@ -381,9 +380,6 @@ impl Supervisor {
                     generation,
                     news.map_err(broken("reading how a start went"))?,
                 )?;
-                // The start's garbage, and all that was prepared for the worker, which has left it now
-                // and waits for nothing.
-                memory::give_back_heap();
             }
             Token::Mail(generation) => match self.workers.read_mail(generation) {
                 Ok(news) => self.take_news(generation, news)?,

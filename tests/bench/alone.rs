@@ -112,6 +112,7 @@ pub(crate) fn memory(book: &mut Book, place: &Place, rows: &[Row], reloads: usiz
     let many = rows.iter().filter(|row| row.contender.takes_1000_sockets());
     for (row, mut large) in settled(many, place, 1000) {
         reload(&mut large, 3);
+        sleep(IDLE);
         let (_, with_1000) = large.memory();
         large.stop();
         let with_1 = book.median(Metric::PrivateDirty, row.name());
@@ -143,6 +144,7 @@ pub(crate) fn endurance(book: &mut Book, place: &Place, rows: &[Row], many: usiz
     let ours = |row: &&Row| matches!(row.contender, Contender::Ours | Contender::Build(..));
     for (row, mut instance) in settled(rows.iter().filter(ours), place, 1) {
         let mut state = |instance: &Instance, metrics: [Metric; 3]| {
+            sleep(IDLE);
             let (_, dirty) = instance.memory();
             let descriptors = instance.descriptor_count() as f64;
             let figures = [dirty, descriptors, instance.thread_count() as f64];

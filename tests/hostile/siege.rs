@@ -202,7 +202,9 @@ pub(crate) fn lost(report: &Report) -> u64 {
 pub(crate) fn cost(pid: i32) -> Cost {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
     let status = read("status").expect("it lives");
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let memory = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let memory = memory.and_then(|line| line.split_whitespace().next()?.parse().ok());
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
     // The time on a processor, in nanoseconds (Documentation/scheduler/sched-stats).

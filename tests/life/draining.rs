@@ -14,7 +14,9 @@ fn size(supervisor: &Supervisor) -> (usize, u64) {
     let list = std::fs::read_dir(format!("/proc/{}/fd", supervisor.pid()));
     let status = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid()));
     let status = status.expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let words = line.and_then(|line| line.split_whitespace().next());
     let kib = words.and_then(|kib| kib.parse().ok()).expect("a number");
     (list.expect("it lives").count(), kib)

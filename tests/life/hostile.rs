@@ -22,7 +22,9 @@ fn start_under(manager: &FakeManager, part: &[&str]) -> Supervisor {
 fn memory(supervisor: &Supervisor) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", supervisor.pid()));
     let status = status.expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let words = line.and_then(|line| line.split_whitespace().next());
     words.and_then(|kib| kib.parse().ok()).expect("a number")
 }
