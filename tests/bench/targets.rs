@@ -118,7 +118,7 @@ fn targets(book: &Book) -> Vec<Target> {
             1024.0,
         ),
         most(
-            "idle after ten reloads, a second apart: PSS, KiB",
+            "idle after ten reloads: PSS, KiB",
             "1024",
             of(Metric::PssReloaded),
             1024.0,
