@@ -63,8 +63,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Between two looks. What deploys change is seen; a look costs a fifth of a swap, because
-    /// proc(5) makes a whole page of text, and the kernel forgets that file when the process ends.
+    /// Between two looks. What deploys change is seen; for each look the kernel writes a page of text,
+    /// and forgets that file when the process ends.
     const PAUSE: Duration = Duration::from_secs(60);
 
     /// Whether it is time for a look.
