@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One line of the workers' log.
@@ -160,13 +160,17 @@ impl Worker {
         arguments
     }
 
-    /// Its open descriptors and what they lead to.
+    /// Its open descriptors and what they lead to, without what it opens itself for a moment to log: a
+    /// line is there before the worker has closed the log.
     pub(crate) fn descriptors(&self) -> BTreeMap<i32, String> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("a living worker");
         entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 let target = fs::read_link(entry.path()).ok()?;
+                if target == self.scene.join("events") || target == Path::new("/proc/uptime") {
+                    return None;
+                }
                 Some((
                     entry.file_name().to_str()?.parse().ok()?,
                     target.to_string_lossy().into_owned(),
