@@ -147,7 +147,13 @@ impl Machine {
                     let slot = self.pace.slot().unwrap_or(now);
                     slot.since(now)
                 } else {
-                    pause_after(count, self.policy.interval)
+                    let deaths = match next.reason {
+                        Reason::First | Reason::Reload => 0,
+                        // A worker that comes up now and then, only to die at once, must not begin
+                        // anew each time; the first death is no reason to wait longer.
+                        Reason::Replacement => self.deaths.saturating_sub(1),
+                    };
+                    pause_after(count.saturating_add(deaths), self.policy.interval)
                 };
                 if worth_a_line(count) {
                     let next = Next::Retry { kept, pause };

@@ -28,6 +28,27 @@ fn a_serving_generation_that_dies_is_replaced_at_once_then_with_pauses() {
 }
 
 #[test]
+fn a_worker_that_now_fails_and_now_dies_young_has_pauses_that_grow_all_the_same() {
+    let mut machine = serving(policy());
+    let mut now = at(5000);
+    let mut pauses = Vec::new();
+    machine.step(exited(1, Exit::Status(1)), now);
+    for number in 2..=9 {
+        machine.step(forked(number), now);
+        // Each second one comes up, only to die.
+        if number % 2 == 1 {
+            machine.step(said(number, Word::Ready), now);
+        }
+        machine.step(exited(number, Exit::Status(1)), now);
+        let until = machine.deadline().unwrap();
+        pauses.push(until.since(now).as_secs());
+        now = until;
+        machine.step(Event::Tick, now);
+    }
+    assert_eq!(pauses, [1, 1, 2, 2, 4, 4, 8, 8]);
+}
+
+#[test]
 fn a_replacement_is_tried_whatever_attempts_says() {
     let mut machine = serving(policy());
     machine.step(exited(1, Exit::Status(1)), at(0));

@@ -7,7 +7,7 @@ use crate::scene::Scene;
 use std::time::Duration;
 
 /// Some starts are fine, one after the other at growing distances; a storm reaches this in a second.
-const MANY: usize = 12;
+const MANY: usize = 20;
 const SPAN: Duration = Duration::from_secs(5);
 
 /// With interval 0 a worker that fails is started hundreds of times a second.
