@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::retry;
@@ -78,6 +79,15 @@ fn gone_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         other => other,
     }
+}
+
+/// Whether the process behind `pidfd` has ended (pidfd_open(2): it polls as readable then).
+///
+/// # Errors
+/// As poll(2).
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut pidfd = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    Ok(retry(|| poll(&mut pidfd, PollTimeout::ZERO))? > 0)
 }
 
 /// How the child behind `pidfd` ended, and reaps it; `None` while it runs.
@@ -226,11 +236,8 @@ mod tests {
 
     /// A pidfd is readable once its process has ended.
     fn ended(pidfd: &OwnedFd) -> WaitStatus {
-        let mut fds = [nix::poll::PollFd::new(
-            pidfd.as_fd(),
-            nix::poll::PollFlags::POLLIN,
-        )];
-        nix::poll::poll(&mut fds, 10_000u16).unwrap();
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, 10_000u16).unwrap();
         try_wait(pidfd.as_fd()).unwrap().unwrap()
     }
 

@@ -90,12 +90,8 @@ impl Supervisor {
         match self.spawner.spawn(&self.listeners, &birth) {
             Ok(child) => {
                 let pid = child.pid;
-                let taken = self
-                    .workers
+                self.workers
                     .take_in(generation, child, mailbox, &self.epoll);
-                if let Err(error) = taken {
-                    return self.not_started(generation, "waiting for it", &error);
-                }
                 // Before anything else: the machine must know of it when its exit is seen.
                 self.queue.push_front(Event::Forked { generation, pid });
                 // As soon as can be: until then a successor would not know it for what it is.

@@ -279,7 +279,9 @@ impl Supervisor {
                 let ready = self.epoll.wait(Some(Duration::ZERO));
                 tokens.extend(ready.map_err(broken("waiting"))?.map(|ready| ready.token));
             }
+            tokens.extend(self.workers.unwatched(&self.epoll).map(u64::from));
             tokens.sort_unstable();
+            tokens.dedup();
             for token in tokens
                 .iter()
                 .filter_map(|number| Token::from_number(*number))
@@ -314,6 +316,7 @@ impl Supervisor {
             door,
             self.manager_due,
             strays,
+            self.workers.due(now),
             self.rest.due(),
         ];
         let due = due.into_iter().flatten().min();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use super::fd_store::Wish;
 use super::mailbox::{Mailbox, Reading};
@@ -18,6 +19,10 @@ use crate::protocol::signal_name::Signal;
 /// How often the mailbox of a worker that ended is looked into; the kernel queues ten messages
 /// (net.unix.max_dgram_qlen).
 const LAST_ROUNDS: usize = 16;
+
+/// How often a worker is looked at that cannot be waited for: the user's watches are used up
+/// (fs.epoll.max_user_watches, epoll(7)), or memory is short.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The workers that have not been reaped yet.
 #[derive(Debug, Default)]
@@ -37,6 +42,8 @@ struct Worker {
     refused: u32,
     /// Whether its next message was read.
     read: bool,
+    /// Whether the loop wakes up for it; if not, it is looked at again and again.
+    watched: bool,
 }
 
 /// What is known of the way from fork to exec.
@@ -65,16 +72,13 @@ pub struct News {
 
 impl Workers {
     /// Takes a fresh child in.
-    ///
-    /// # Errors
-    /// As epoll_ctl(2): then the child is gone, as if it had never been.
     pub fn take_in(
         &mut self,
         generation: Generation,
         child: Child,
         mailbox: Option<Mailbox>,
         epoll: &Epoll,
-    ) -> io::Result<()> {
+    ) {
         let Child {
             pid,
             pidfd,
@@ -87,14 +91,41 @@ impl Workers {
             mailbox,
             refused: 0,
             read: false,
+            watched: false,
         };
-        let waited_for = worker.wait_for(generation, epoll);
-        if let Err(error) = waited_for {
-            worker.turn_out(epoll);
-            return Err(error);
+        self.insert(generation, worker, epoll);
+    }
+
+    /// It runs, and may have accepted clients: that it cannot be waited for is no reason to end it.
+    fn insert(&mut self, generation: Generation, mut worker: Worker, epoll: &Epoll) {
+        if let Err(error) = worker.watch(generation, epoll) {
+            log::warn!(
+                "cannot wait for generation {generation} (epoll_ctl: {}); looking at it every {} ms",
+                Reason(&error),
+                LOOK.as_millis()
+            );
         }
         self.table.insert(generation, worker);
-        Ok(())
+    }
+
+    /// When those that cannot be waited for are to be looked at, if there are any.
+    #[must_use]
+    pub fn due(&self, now: Duration) -> Option<Duration> {
+        let all = self.table.values().all(|worker| worker.watched);
+        (!all).then(|| now.saturating_add(LOOK))
+    }
+
+    /// What the loop has to look at because nothing wakes it up for it.
+    pub(super) fn unwatched(&mut self, epoll: &Epoll) -> impl Iterator<Item = Token> {
+        let unwatched = self.table.iter_mut().filter(|(_, worker)| !worker.watched);
+        unwatched.flat_map(|(generation, worker)| {
+            // What was in the way may be over; that it is not was said.
+            let _ = worker.watch(*generation, epoll);
+            let ended = process::has_ended(worker.pidfd.as_fd()).unwrap_or(true);
+            let alive = [Token::Outcome(*generation), Token::Mail(*generation)];
+            let ended = ended.then_some(Token::Exit(*generation));
+            alive.into_iter().chain(ended)
+        })
     }
 
     /// Whether anybody is left.
@@ -162,7 +193,9 @@ impl Workers {
         worker.start = match read_outcome(pipe.as_fd())? {
             Outcome::Pending => return Ok(news),
             outcome => {
-                epoll.remove(pipe.as_fd())?;
+                if worker.watched {
+                    epoll.remove(pipe.as_fd())?;
+                }
                 match outcome {
                     Outcome::Failed { stage, errno } => {
                         news.failed = Some((stage, errno));
@@ -264,7 +297,12 @@ impl Workers {
             return Ok(news);
         };
         let exit = match process::try_wait(worker.pidfd.as_fd()) {
-            Ok(None) => return Ok(mail),
+            Ok(None) => {
+                news.events.extend(mail.events);
+                news.wishes = mail.wishes;
+                news.refused = mail.refused;
+                return Ok(news);
+            }
             Ok(Some(status)) => exit_of(status),
             // Somebody else reaped it, or it was never our child: it is gone all the same.
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Exit::Unknown,
@@ -280,9 +318,11 @@ impl Workers {
         let Some(worker) = self.table.remove(&generation) else {
             return Ok(news);
         };
-        epoll.remove(worker.pidfd.as_fd())?;
-        if let Some(mailbox) = &worker.mailbox {
-            epoll.remove(mailbox.as_fd())?;
+        if worker.watched {
+            epoll.remove(worker.pidfd.as_fd())?;
+            if let Some(mailbox) = &worker.mailbox {
+                epoll.remove(mailbox.as_fd())?;
+            }
         }
         match worker.start {
             Start::Failed => {}
@@ -295,34 +335,27 @@ impl Workers {
 mod saved;
 
 impl Worker {
-    /// Has the loop wait for its end, its start and its mail.
-    fn wait_for(&self, generation: Generation, epoll: &Epoll) -> io::Result<()> {
-        let readable = Interest::Readable;
-        let token = Token::Exit(generation).into();
-        epoll.add(self.pidfd.as_fd(), token, Interest::Ended)?;
+    /// Has the loop wake up for its end, its start and its mail: for all of them, or for none.
+    fn watch(&mut self, generation: Generation, epoll: &Epoll) -> io::Result<()> {
+        let mut sources = vec![(self.pidfd.as_fd(), Token::Exit(generation), Interest::Ended)];
         if let Start::Open(pipe) = &self.start {
-            epoll.add(pipe.as_fd(), Token::Outcome(generation).into(), readable)?;
+            let token = Token::Outcome(generation);
+            sources.push((pipe.as_fd(), token, Interest::Readable));
         }
         if let Some(mailbox) = &self.mailbox {
-            epoll.add(mailbox.as_fd(), Token::Mail(generation).into(), readable)?;
+            let token = Token::Mail(generation);
+            sources.push((mailbox.as_fd(), token, Interest::Readable));
         }
+        for (done, (source, token, interest)) in sources.iter().enumerate() {
+            if let Err(error) = epoll.add(*source, (*token).into(), *interest) {
+                for (source, _, _) in &sources[..done] {
+                    epoll.remove(*source)?;
+                }
+                return Err(error);
+            }
+        }
+        self.watched = true;
         Ok(())
-    }
-
-    /// Kills and reaps one that cannot be waited for. It has been told nothing yet that is of
-    /// use to anybody, and dies at once.
-    fn turn_out(self, epoll: &Epoll) {
-        // What was never added cannot be removed: that is no news here.
-        let _ = epoll.remove(self.pidfd.as_fd());
-        if let Start::Open(pipe) = &self.start {
-            let _ = epoll.remove(pipe.as_fd());
-        }
-        if let Some(mailbox) = &self.mailbox {
-            let _ = epoll.remove(mailbox.as_fd());
-        }
-        if let Err(error) = process::kill_and_reap(self.pidfd.as_fd()) {
-            log::error!("cannot end process {}: {}", self.pid, Reason(&error));
-        }
     }
 }
 
@@ -333,5 +366,51 @@ fn exit_of(status: WaitStatus) -> Exit {
             Some(signal) => Exit::Killed { signal, core },
             None => Exit::Unknown,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    #[test]
+    fn one_that_cannot_be_waited_for_is_looked_at() {
+        let generation = Generation::FIRST;
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = cat.id().try_into().unwrap();
+        let (outcome, childs_end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        let child = Child {
+            pid,
+            pidfd: process::pidfd_open(pid).unwrap(),
+            outcome,
+        };
+        let epoll = Epoll::new().unwrap();
+        // What is there already is refused (EEXIST), as anything is where no more can be watched.
+        let there = epoll.add(child.pidfd.as_fd(), u64::MAX, Interest::Changed);
+        there.unwrap();
+        let mut workers = Workers::default();
+        workers.take_in(generation, child, None, &epoll);
+        assert_eq!(workers.due(LOOK), Some(LOOK * 2));
+        let alive = [Token::Outcome(generation), Token::Mail(generation)];
+        assert!(workers.unwatched(&epoll).eq(alive));
+        let news = workers.look_at_start(generation, &epoll).unwrap();
+        assert!(news.events.is_empty());
+        drop(childs_end);
+        let news = workers.look_at_start(generation, &epoll).unwrap();
+        assert!(matches!(*news.events, [Event::Executed { .. }]));
+        drop(cat.stdin.take());
+        let end = Token::Exit(generation);
+        while !workers.unwatched(&epoll).any(|token| token == end) {
+            std::thread::yield_now();
+        }
+        let news = workers.reap(generation, &epoll).unwrap();
+        let exit = Exit::Status(0);
+        assert!(matches!(&*news.events, [Event::Exited { exit: seen, .. }] if *seen == exit));
+        assert_eq!(workers.due(LOOK), None);
+        assert!(cat.wait().is_err(), "it was reaped");
     }
 }

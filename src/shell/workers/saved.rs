@@ -1,17 +1,15 @@
 //! Workers, handed from one supervisor to the next. They notice nothing of it.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use super::{Start, Worker, Workers};
-use crate::os::epoll::{Epoll, Interest};
+use crate::os::epoll::Epoll;
 use crate::os::process;
 use crate::protocol::generation::Generation;
 use crate::protocol::state::{Label, held};
 use crate::shell::luggage::{Luggage, Packed};
 use crate::shell::mailbox::Mailbox;
 use crate::shell::readiness::Readiness;
-use crate::shell::token::Token;
 
 impl Workers {
     /// All of them, with the pipes of `--ready=fd:N` on which they are still to be heard.
@@ -49,7 +47,7 @@ impl Workers {
     /// has ended meanwhile is still there to be read.
     ///
     /// # Errors
-    /// When its process cannot be watched; as epoll_ctl(2). Without its mailbox it goes on.
+    /// When its process cannot be found; as pidfd_open(2). Without its mailbox it goes on.
     pub fn take_over(
         &mut self,
         generation: Generation,
@@ -63,17 +61,11 @@ impl Workers {
             Err(_) if process::is_our_child(saved.pid) => process::pidfd_open(saved.pid)?,
             Err(error) => return Err(error),
         };
-        let token = Token::Exit(generation).into();
-        epoll.add(pidfd.as_fd(), token, Interest::Ended)?;
         let start = match &saved.start {
             held::Start::Failed => Start::Failed,
             held::Start::Done => Start::Done,
             held::Start::Open(label) => match luggage.take(label) {
-                Ok(pipe) => {
-                    let token = Token::Outcome(generation).into();
-                    epoll.add(pipe.as_fd(), token, Interest::Readable)?;
-                    Start::Open(pipe)
-                }
+                Ok(pipe) => Start::Open(pipe),
                 // Then --start-timeout decides.
                 Err(_) => Start::Done,
             },
@@ -84,10 +76,6 @@ impl Workers {
             };
             Mailbox::take_over(mailbox, luggage).inspect_err(lost).ok()
         });
-        if let Some(mailbox) = &mailbox {
-            let token = Token::Mail(generation).into();
-            epoll.add(mailbox.as_fd(), token, Interest::Readable)?;
-        }
         let worker = Worker {
             pid: saved.pid,
             pidfd,
@@ -95,8 +83,9 @@ impl Workers {
             mailbox,
             refused: saved.refused,
             read: false,
+            watched: false,
         };
-        self.table.insert(generation, worker);
+        self.insert(generation, worker, epoll);
         Ok(())
     }
 }
