@@ -151,6 +151,8 @@ fn is_traced(pid: i32) -> bool {
 /// The system calls of one good reload, with how many of each.
 fn calls_of_a_reload(siege: &Siege) -> BTreeMap<String, usize> {
     let trace = siege.scratch.join("trace");
+    // What is left of the start is no part of it.
+    siege.settle();
     let tracer = Tracer::attach(siege, &["-o", trace.to_str().expect("UTF-8")]);
     siege.reload().expect("a good build");
     siege.settle();

@@ -2,6 +2,7 @@
 //! costs.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -128,11 +129,13 @@ impl Siege {
         kill(Pid::from_raw(self.pid), signal).expect("it lives");
     }
 
-    /// One call of the control socket, and its answer.
+    /// One call of the control socket, and its answer. When it returns, nothing of it is left to be done.
     pub(crate) fn call(&self, method: &str, parameters: &Value) -> Value {
         let mut client = Client::connect(&self.control());
         client.send(method, parameters);
-        client.answer()
+        let answer = client.answer();
+        client.leave();
+        answer
     }
 
     /// Asks for a reload and waits for the verdict: the generation that serves, or the reason.
@@ -259,6 +262,12 @@ impl Client {
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Value {
         self.next(SOON * 3).expect("an answer")
+    }
+
+    /// Hangs up, and waits until the other side has done so, too.
+    pub(crate) fn leave(mut self) {
+        self.0.shutdown(Shutdown::Write).expect("it is connected");
+        assert_eq!(self.next(SOON * 3), None);
     }
 
     /// The next answer; `None` when it hangs up.
