@@ -48,7 +48,11 @@ fn close_on_exec_each(first: RawFd) -> io::Result<()> {
         let name = entry?.file_name();
         let number = name.to_str().and_then(|text| text.parse::<RawFd>().ok());
         if let Some(raw) = number.filter(|raw| *raw >= first) {
-            set_close_on_exec(raw)?;
+            match set_close_on_exec(raw) {
+                // What another thread has closed since nobody inherits.
+                Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
+                other => other?,
+            }
         }
     }
     Ok(())
