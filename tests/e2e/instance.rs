@@ -113,6 +113,8 @@ impl Client {
                 Ok(0) => return None,
                 Ok(count) => self.input.extend(&buffer[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // With a timeout on the socket, when we were stopped and went on (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("no answer: {error}"),
             }
         }
