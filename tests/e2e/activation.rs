@@ -26,6 +26,10 @@ fn the_first_request_starts_the_service_and_status_says_how_it_is() {
     wait::for_value("the service", SOON, "active", || {
         app.property("ActiveState")
     });
+    // And it is ready before it says what it does.
+    wait::until("its STATUS", SOON, || {
+        app.property("StatusText").contains("serving")
+    });
     let status = app.rig.ok(&["systemctl", "status", "app.service"]);
     let sentence = status
         .lines()
@@ -55,7 +59,8 @@ fn status_follows_the_swap() {
 #[test]
 fn the_watchdog_is_kept_content() {
     let Some(app) = App::new("") else { return };
-    app.rig.drop_in("app.service", "[Service]\nWatchdogSec=2\n");
+    // It has half of that to be late in.
+    app.rig.drop_in("app.service", "[Service]\nWatchdogSec=5\n");
     app.rig.ok(&["systemctl", "start", "app.service"]);
     let mut heard = BTreeSet::new();
     wait::until("four signs of life", SOON, || {

@@ -121,6 +121,14 @@ impl App {
         self.rig.property("app.service", name)
     }
 
+    /// After a daemon-reexec: `systemctl` is content when systemd hangs up, and until it is there again
+    /// whoever asks it something may be refused.
+    #[track_caller]
+    pub(crate) fn wait_for_systemd(&self) {
+        let ask = ["systemctl", "show", "--property=Version"];
+        wait::until("systemd", SOON, || self.rig.run(&ask).status.success());
+    }
+
     /// The pids of the supervisor, its workers, and whatever they have started.
     pub(crate) fn processes(&self) -> usize {
         let list = self

@@ -100,6 +100,10 @@ fn two_hundred_clients_half_of_them_bad_do_not_slow_the_loop_down() {
             .supervisor
             .wait_for_lines("asked for by HUP", number, SOON);
         reactions.push(sent.elapsed());
+        // A second request that waits for the end of this swap is the first one again, and nothing is said.
+        instance
+            .supervisor
+            .wait_for_lines("is ready after", number + 1, SOON);
         // Not a wait for anything: the next signal is to find it at rest.
         thread::sleep(REST);
     }

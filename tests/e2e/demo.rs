@@ -65,6 +65,9 @@ pub(crate) fn as_it_says(shell: impl Fn(&str) -> Command) {
     assert_eq!(said(&format!("{good}\n{reload}")), "generation 2 serves\n");
     // The old one may take one more, until SIGTERM has reached it.
     wait::for_value("the version", SOON, "v2", || version().expect("it serves"));
+    wait::until("the end of the old one", SOON, || {
+        !said(status).contains("generation 1 ")
+    });
     let failed = said(&format!("{bad}\nset +e\n{again}"));
     let reason = "generation 3 failed: exited with status 3 after ";
     assert!(failed.contains(reason), "{failed}");

@@ -11,10 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::app::SOON;
 use crate::support::builds;
 use crate::support::programs::{SD_STARTER, STARTERCTL};
 use crate::support::requirement;
 use crate::support::rig::Rig;
+use crate::support::wait;
 
 const README: &str = include_str!("../../README.md");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -54,6 +56,13 @@ fn walk_in(rig: &Rig, from: usize) {
             let asks =
                 |line: &&str| line.starts_with("curl ") && block.contains("systemctl reload");
             let at = lines.iter().position(asks).unwrap_or(0);
+            if at > 0 {
+                // And the reload a moment after the first answer: one that comes before systemd has read
+                // READY=1 is merged into the start.
+                wait::until("the start to be over", SOON, || {
+                    rig.property("hello.service", "ActiveState") != "activating"
+                });
+            }
             let (before, after) = lines.split_at(at);
             let mut said = String::new();
             for (number, part) in [before, after].into_iter().enumerate() {

@@ -18,7 +18,8 @@ fn heard(app: &App, count: usize) -> Vec<String> {
                 .split(", ")
                 .filter_map(|assignment| Some(assignment.split_once('=')?.0))
         });
-    let names = names.filter(|name| *name != "EXTEND_TIMEOUT_USEC");
+    // Those two come whenever their time has.
+    let names = names.filter(|name| !["EXTEND_TIMEOUT_USEC", "WATCHDOG"].contains(name));
     names.skip(count).map(str::to_owned).collect()
 }
 

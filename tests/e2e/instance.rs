@@ -49,8 +49,7 @@ impl Instance {
     }
 
     pub(crate) fn deploy(&self, flags: &str) {
-        let text = flags.replace(" --", "\n--");
-        std::fs::write(self.scratch.join("deploy"), text).expect("a scratch directory");
+        replace(&self.scratch.join("deploy"), flags);
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -114,6 +113,8 @@ impl Client {
                 Ok(0) => return None,
                 Ok(count) => self.input.extend(&buffer[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                // With a timeout on the socket, when we were stopped and went on (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("no answer: {error}"),
             }
         }
@@ -123,6 +124,14 @@ impl Client {
         self.send(method, parameters, false);
         self.next().expect("an answer")
     }
+}
+
+/// Writes the worker's flags to the file that it is told to read them in, whole and at once: a generation
+/// may be started at this moment.
+pub(crate) fn replace(deploy: &Path, flags: &str) {
+    let new = deploy.with_extension("new");
+    std::fs::write(&new, flags.replace(" --", "\n--")).expect("a scratch directory");
+    std::fs::rename(&new, deploy).expect("a scratch directory");
 }
 
 /// A text of a program.

@@ -62,7 +62,8 @@ fn a_stop_waits_for_every_generation_that_drains() {
 
 #[test]
 fn a_worker_that_ignores_sigterm_is_killed_at_the_stop_timeout() {
-    let Some(app) = App::new("--stop-timeout 1") else {
+    // Believed any sooner, it might not ignore the signal yet.
+    let Some(app) = App::new("--ready notify --stop-timeout 1") else {
         return;
     };
     app.deploy("--ready --ignore-term");

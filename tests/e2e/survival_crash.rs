@@ -221,10 +221,11 @@ fn who_died_meanwhile_is_missed() {
     let answer = app.target().get("/").expect("it waits for its answer");
     assert_eq!(answer.generation().expect("a greeting"), 2);
     wait_for_restart(&app, 1);
+    // Who answers has said that it is ready; that was perhaps not read yet.
+    wait::for_value("who serves", SOON, vec![is(2, "serving")], || workers(&app));
     let journal = app.journal();
     let missed = "died: gone, with a status that nobody can know any more";
     assert!(journal.contains(missed), "{journal}");
-    assert_eq!(workers(&app), [is(2, "serving")]);
     app.rig.ok(&["systemctl", "stop", "app"]);
     assert_nothing_left(&app);
 }
@@ -330,6 +331,7 @@ fn daemon_reload_and_reexec_at_any_moment_are_nothing() {
             let asked = app.rig.spawn(&["systemctl", verb]);
             let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
             asked.wait(SOON);
+            app.wait_for_systemd();
             let reloaded = reload.wait(SOON);
             assert!(reloaded.status.success(), "{verb}: {reloaded}");
         }
@@ -337,6 +339,7 @@ fn daemon_reload_and_reexec_at_any_moment_are_nothing() {
         let asked = app.rig.spawn(&["systemctl", "daemon-reexec"]);
         kill(pid);
         asked.wait(SOON);
+        app.wait_for_systemd();
         wait_for_restart(&app, kills);
         wait::until(
             "the one that serves",

@@ -162,7 +162,8 @@ fn an_abort_is_no_more_than_a_kill_9() {
 
 #[test]
 fn a_supervisor_that_hangs_is_aborted_and_its_workers_taken_back() {
-    let Some(app) = start("--ready notify", "WatchdogSec=2\n") else {
+    // Long enough that one is not aborted which only waits for a processor.
+    let Some(app) = start("--ready notify", "WatchdogSec=5\n") else {
         return;
     };
     let load = Load::start(&app.target(), PLAN);

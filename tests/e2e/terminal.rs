@@ -96,7 +96,7 @@ fn a_status_fits_its_terminal() {
 #[test]
 fn a_long_reload_says_in_a_terminal_what_it_waits_for_and_nothing_in_a_pipe() {
     let instance = Instance::start(&[]);
-    instance.deploy("--ready --boot-ms 1500 --text v2");
+    instance.deploy("--ready --boot-ms 4000 --text v2");
     let view = shown(&instance, "reload", &[]);
     println!("{}", view.escape_debug());
     assert!(view.contains(": waiting for generation 2 (pid "), "{view}");

@@ -75,6 +75,7 @@ fn upgrades_of_two_builds_by_turns_under_load_and_no_client_notices() {
         }
         if count % 10 == 7 {
             app.rig.ok(&["systemctl", "daemon-reexec"]);
+            app.wait_for_systemd();
         }
         app.wait_until_drained();
         let sizes = (descriptors(&app), memory(&app));

@@ -212,13 +212,17 @@ impl Connection {
 
     fn read(&mut self, stage: &str) -> Result<(), Failure> {
         let mut bytes = [0; 4096];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => Err(Failure::eof(stage)),
-            Ok(count) => {
-                self.unread.extend_from_slice(&bytes[..count]);
-                Ok(())
-            }
-            Err(error) => Err(Failure::io(stage, &error)),
+        loop {
+            return match self.stream.read(&mut bytes) {
+                Ok(0) => Err(Failure::eof(stage)),
+                Ok(count) => {
+                    self.unread.extend_from_slice(&bytes[..count]);
+                    Ok(())
+                }
+                // With a timeout on the socket, when we were stopped and went on (signal(7)).
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(Failure::io(stage, &error)),
+            };
         }
     }
 }

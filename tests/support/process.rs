@@ -155,7 +155,7 @@ impl Supervisor {
         self.ended = Some(ended);
         let left = limit
             .saturating_sub(started.elapsed())
-            .min(Duration::from_secs(1));
+            .min(Duration::from_secs(3));
         let state = self.lines.state.lock().expect("the reader does not panic");
         let waited = self
             .lines

@@ -58,7 +58,13 @@ fn follow(whereabouts: &Whereabouts, status: &Status, name: &str) -> Result<(), 
         events: VecDeque::new(),
     };
     loop {
-        if !view.show(&current(&socket, patience())?) {
+        let status = match current(&socket, patience()) {
+            Ok(status) => status,
+            // Who has gone while we were about to ask has said so before.
+            Err(_) if has_ended(&mut events) => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        if !view.show(&status) {
             return Ok(());
         }
         // On a terminal time shows too.
@@ -78,6 +84,20 @@ fn follow(whereabouts: &Whereabouts, status: &Status, name: &str) -> Result<(), 
             }
         }
     }
+}
+
+/// Whether the supervisor has said its last word: it was sent before anybody could find it gone.
+fn has_ended(events: &mut Connection) -> bool {
+    let until = Instant::now() + EVERY;
+    while let Ok(Some(reply)) = events.receive(Some(until)) {
+        let event = judge(reply)
+            .ok()
+            .map(serde_json::from_value::<MonitorEvent>);
+        if event.is_some_and(|event| event.is_ok_and(|event| event.event == EXITING)) {
+            return true;
+        }
+    }
+    false
 }
 
 fn current(socket: &Path, until: Option<Instant>) -> Result<Value, Failure> {
