@@ -13,10 +13,10 @@ fn keys(options: &str) -> Vec<String> {
 
 #[test]
 fn an_option_and_its_value_have_many_forms() {
-    let port = free_port();
     for form in [
         "--port=N", "--port N", "-port N", "-port=N", "--por=N", "--por N", "--PORT=N", "-Port N",
     ] {
+        let port = free_port();
         let options = form.replace('N', &port.to_string());
         assert_eq!(
             keys(&format!("--interval=0 {options}")),

@@ -97,6 +97,8 @@ fn assert_refused(forms: &[&str], message: &str) {
         .filter_map(|form| {
             let finished = Scene::new()
                 .launch()
+                // A name server that does not answer is not waited for.
+                .variable("RES_OPTIONS", "timeout:1 attempts:1")
                 .argument(format!("--port={form}"))
                 .worker()
                 .start()

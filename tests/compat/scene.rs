@@ -2,13 +2,17 @@
 
 use crate::eventually::{eventually, within};
 use crate::program;
-use crate::supervisor::{Launch, Supervisor};
+use crate::supervisor::{Launch, Supervisor, await_sleep};
 use crate::worker::{Event, Worker};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -27,13 +31,16 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new() -> Scene {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "compat-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir).expect("a fresh directory");
+        // A run that was killed may have left one of the same name, when its pid is used again.
+        let dir = eventually("a fresh directory", || {
+            let name = format!(
+                "compat-{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let dir = std::env::temp_dir().join(name);
+            fs::create_dir(&dir).ok().map(|()| dir)
+        });
         // Called by the old name, whatever the file is called.
         std::os::unix::fs::symlink(program::path(), dir.join("start_server")).expect("the symlink");
         fs::write(dir.join("worker.pl"), WORKER).expect("the worker's script");
@@ -54,18 +61,33 @@ impl Scene {
         fs::read_to_string(self.path(name)).ok()
     }
 
+    /// Atomic: whoever looks meanwhile finds all of the text, or what was there before.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file of the scene");
+        fs::write(self.path("written"), text).expect("a file of the scene");
+        fs::rename(self.path("written"), self.path(name)).expect("the rename");
+    }
+
+    /// A socket file that nobody listens on. Nobody ever did: a listener that was closed listens on for
+    /// as long as a child has it that another story forked in this moment.
+    pub(crate) fn stale_socket(&self, name: &str) {
+        let address = SocketAddrUnix::new(self.path(name)).expect("a short path");
+        socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .and_then(|socket| bind(&socket, &address))
+        .expect("a socket");
     }
 
     pub(crate) fn exists(&self, name: &str) -> bool {
         self.path(name).symlink_metadata().is_ok()
     }
 
-    /// Deploys a build of the worker: see the head of `worker.pl`. Atomic, generations read it at start.
+    /// Deploys a build of the worker: see the head of `worker.pl`. Generations read it at start.
     pub(crate) fn build(&self, text: &str) {
-        self.write("build.new", text);
-        fs::rename(self.path("build.new"), self.path("build")).expect("the rename");
+        self.write("build", text);
     }
 
     /// The command line of the worker.
@@ -92,11 +114,10 @@ impl Scene {
 
     /// Everything that the workers logged so far, in order.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.read("events")
-            .unwrap_or_default()
-            .lines()
-            .filter_map(Event::parse)
-            .collect()
+        let text = self.read("events").unwrap_or_default();
+        // The last line may be half there: the kernel shows a line that crosses a page in two steps.
+        let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+        whole.lines().filter_map(Event::parse).collect()
     }
 
     /// Where an event stands in the log, for questions of order.
@@ -119,18 +140,13 @@ impl Scene {
     /// When a file was written last, since boot.
     pub(crate) fn written_at(&self, name: &str) -> Duration {
         let metadata = fs::metadata(self.path(name)).expect("it is there");
-        let age = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.elapsed().ok())
-            .unwrap_or_default();
-        let uptime = fs::read_to_string("/proc/uptime").expect("a clock of the kernel");
-        let seconds = uptime
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse().ok())
-            .expect("a number");
-        Duration::from_secs_f64(seconds).saturating_sub(age)
+        // Two clocks have to be read in one moment.
+        eventually("two clocks in one moment", || {
+            let before = uptime();
+            let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
+            let at_once = uptime().saturating_sub(before) < Duration::from_millis(20);
+            at_once.then(|| before.saturating_sub(age))
+        })
     }
 
     pub(crate) fn await_event(&self, generation: u64, what: &str) {
@@ -146,8 +162,17 @@ impl Scene {
             .count()
     }
 
-    /// The worker of this generation, once it runs.
+    /// The worker of this generation, once it runs; and its supervisor has gone to sleep, see
+    /// [`await_sleep`].
     pub(crate) fn worker(&self, generation: u64) -> Worker {
+        let worker = self.started(generation);
+        if let Some(supervisor) = worker.parent() {
+            await_sleep(supervisor);
+        }
+        worker
+    }
+
+    fn started(&self, generation: u64) -> Worker {
         eventually(&format!("a worker of generation {generation}"), || {
             let events = self.events();
             let start = events
@@ -218,16 +243,15 @@ impl Scene {
             .collect()
     }
 
-    fn kill(&self, pid: i32) {
-        let Some(pid) = Pid::from_raw(pid) else {
-            return;
-        };
+    /// Kills a process of ours; its end shows in what this returns.
+    fn kill(&self, pid: i32) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(pid)?;
         // The mark is read again behind the pidfd: the process that we signal is the one that we looked at.
-        if let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            if has_mark(pid.as_raw_nonzero().get(), &self.dir) {
-                let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
-            }
-        }
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        has_mark(pid.as_raw_nonzero().get(), &self.dir).then(|| {
+            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+            pidfd
+        })
     }
 }
 
@@ -242,17 +266,31 @@ impl Drop for Scene {
         }
         // Looked at twice: a process may have been forked behind the first look's back.
         let mut empty_looks = 0;
+        let mut killed = Vec::new();
         let gone = within(Duration::from_secs(5), || {
             let left = self.processes();
-            left.iter().for_each(|pid| self.kill(*pid));
+            killed.extend(left.iter().filter_map(|pid| self.kill(*pid)));
             empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
-            (empty_looks == 2).then_some(())
+            // A process loses its mark before it closes its sockets, and these before its pidfd tells.
+            (empty_looks >= 2 && killed.iter().all(has_ended)).then_some(())
         });
         let _ = fs::remove_dir_all(&self.dir);
         if gone.is_none() && !std::thread::panicking() {
             panic!("processes of {} cannot be killed", self.dir.display());
         }
     }
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Now, since boot.
+fn uptime() -> Duration {
+    let uptime = fs::read_to_string("/proc/uptime").expect("a clock of the kernel");
+    let seconds = uptime.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_secs_f64(seconds.expect("a number"))
 }
 
 /// Whether this process was started below the scene in `dir`; false for a zombie.
@@ -274,7 +312,7 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// A port that is free for TCP and UDP on every address, and that no other story will get.
+/// A port that is free for TCP and UDP on every address, and that no other story will get, of whatever run.
 ///
 /// Below the range from which the kernel gives ports to clients, so no connection takes it.
 pub(crate) fn free_port() -> u16 {
@@ -286,8 +324,17 @@ pub(crate) fn free_port() -> u16 {
         let free = can_bind((Ipv4Addr::UNSPECIFIED, port).into(), SocketType::STREAM)
             && can_bind((Ipv4Addr::UNSPECIFIED, port).into(), SocketType::DGRAM)
             && can_bind((Ipv6Addr::UNSPECIFIED, port).into(), SocketType::STREAM);
-        free.then_some(port)
+        (free && reserve(port)).then_some(port)
     })
+}
+
+/// Whether no other run of these stories on this machine has taken it; for as long as this process lives.
+fn reserve(port: u16) -> bool {
+    let name = format!("sd-starter-compat-port-{port}");
+    UnixAddress::from_abstract_name(name)
+        .and_then(|address| UnixDatagram::bind_addr(&address))
+        .map(std::mem::forget)
+        .is_ok()
 }
 
 /// By a socket that does not listen: what we have open for a moment, the children have that another story

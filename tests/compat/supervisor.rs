@@ -1,7 +1,8 @@
 //! A running program under test.
 
-use crate::eventually::{PATIENCE, eventually, within};
+use crate::eventually::{PATIENCE, eventually, wait_until, within};
 use crate::scene::{Finished, MARK, Scene};
+use crate::worker::state_of;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -135,21 +136,33 @@ impl Supervisor<'_> {
 
     /// HUP, when it is asleep.
     pub(crate) fn hup(&self) {
-        self.let_it_sleep();
+        await_sleep(self.pid());
         self.signal(Signal::SIGHUP);
     }
 
     /// TERM, when it is asleep.
     pub(crate) fn term(&self) {
-        self.let_it_sleep();
+        await_sleep(self.pid());
         self.signal(Signal::SIGTERM);
     }
 
-    /// The original overlooks a signal that comes just before it goes to sleep: between its look at
-    /// the list of signals and its wait(2). Stories about something else keep clear of that.
-    fn let_it_sleep(&self) {
-        within(Duration::from_secs(1), || {
-            (self.state() == 'S').then_some(())
+    /// INT, when it is asleep.
+    pub(crate) fn int(&self) {
+        await_sleep(self.pid());
+        self.signal(Signal::SIGINT);
+    }
+
+    /// Waits until it has taken the HUP that it was sent, and acted upon it: it sleeps again.
+    pub(crate) fn await_hup_taken(&self) {
+        let pending = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+            let status = status.expect("not reaped yet");
+            let mask = |name| status.lines().find_map(|line| line.strip_prefix(name));
+            let mask = mask("ShdPnd:").expect("a field of the kernel");
+            u64::from_str_radix(mask.trim(), 16).expect("a mask") & 1 << (Signal::SIGHUP as i32 - 1)
+        };
+        wait_until("a HUP to be taken", || {
+            pending() == 0 && self.state() == 'S'
         });
     }
 
@@ -166,6 +179,18 @@ impl Supervisor<'_> {
 
     pub(crate) fn said(&self, text: &str) -> bool {
         self.stderr().lines().any(|line| line.contains(text))
+    }
+
+    /// Waits for its word that it started the worker of this generation (the n-th of all); whether it
+    /// had told the old ones to leave before. By its own lines: those of two workers have no order.
+    pub(crate) fn killed_before(&self, generation: usize) -> bool {
+        eventually(&format!("the line of generation {generation}"), || {
+            let text = self.stderr();
+            let (start, _) = text
+                .match_indices("starting new worker ")
+                .nth(generation - 1)?;
+            Some(text[..start].contains("\nkilling old workers\n"))
+        })
     }
 
     /// The exit status, if it ended within `time`.
@@ -189,10 +214,7 @@ impl Supervisor<'_> {
 
     /// The letter of proc(5): `S` asleep, `T` stopped, `Z` dead.
     pub(crate) fn state(&self) -> char {
-        let stat =
-            fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("not reaped yet");
-        let (_, after_name) = stat.rsplit_once(") ").expect("a name in parentheses");
-        after_name.chars().next().expect("a letter")
+        state_of(self.pid()).expect("not reaped yet")
     }
 
     /// TERM, and its end.
@@ -230,6 +252,15 @@ impl Drop for Supervisor<'_> {
             eprintln!("--- {}\n{text}", self.stderr_name);
         }
     }
+}
+
+/// Waits until a supervisor is asleep. The original overlooks a signal that comes just before it goes to
+/// sleep: between its look at the list of signals and its wait(2). Stories about something else keep
+/// clear of that. One that does not sleep (it is gone, it starts workers all the time) gets no more time.
+pub(crate) fn await_sleep(pid: i32) {
+    within(Duration::from_secs(5), || {
+        matches!(state_of(pid), None | Some('S' | 'Z' | 'X')).then_some(())
+    });
 }
 
 /// Replaces the pids in a transcript by names, workers in the order in which they were started.

@@ -89,7 +89,7 @@ fn it_is_removed_when_the_start_fails() {
 #[test]
 fn a_socket_that_nobody_listens_on_is_replaced() {
     let scene = Scene::new();
-    drop(UnixListener::bind(scene.path("s.sock")).expect("a socket"));
+    scene.stale_socket("s.sock");
     assert_eq!(
         outcome(&scene, "--path=s.sock"),
         Ok(vec!["s.sock".to_owned()])

@@ -5,6 +5,7 @@
 # Its behaviour stands in $scene/build, so that a story can deploy another build between two
 # generations: lines "name=value", for one generation "3: name=value", from one on "3+: name=value".
 #   die_after=SECONDS  die_code=CODE   exits by itself
+#   die_on=NAME                        exits by itself once $scene/NAME exists
 #   ignore=TERM,INT                    logs these signals and stays
 #   default=TERM                       dies by these signals, without a word
 #   hold=1                             when told to stop, stays until $scene/release exists
@@ -12,6 +13,7 @@
 use strict;
 use warnings;
 use POSIX ();
+use Fcntl ':flock';
 use Socket;
 
 alarm 170;    # a story that was killed leaves nothing behind for long
@@ -68,6 +70,14 @@ open my $fh, '>', "$scene/sockets.$gen" or die "sockets: $!";
 print $fh $dump;
 close $fh;
 
+# When it was forked: whoever asks may be so late that this process is gone.
+open my $stat, '<', '/proc/self/stat' or die "stat: $!";
+my ($born) = <$stat> =~ /.*\) (?:\S+ ){19}(\d+)/;
+close $stat;
+open $fh, '>', "$scene/born.$gen" or die "born: $!";
+print $fh "$born\n";
+close $fh;
+
 event('start');
 my $helper = $build{forked} ? fork : undef;
 if (defined $helper && $helper == 0) {
@@ -77,7 +87,7 @@ if (defined $helper && $helper == 0) {
 
 my $life = $build{die_after};
 while (!$stop) {
-    if (defined $life && $life <= 0) {
+    if ((defined $life && $life <= 0) || ($build{die_on} && -e "$scene/$build{die_on}")) {
         event('exit');
         POSIX::_exit($build{die_code} || 1);
     }
@@ -86,6 +96,12 @@ while (!$stop) {
     my $nap = defined $life && $life < 0.05 ? $life : 0.05;
     my $found = select $rin, undef, undef, $nap;
     $life -= $nap if defined $life;
+    next if $found <= 0;
+    # Another generation was woken by the same connection. Whoever comes second must not go into an
+    # accept that blocks: a signal that came just before is not heard in there.
+    open my $turn, '>>', "$scene/turn" or die "turn: $!";
+    flock $turn, LOCK_EX or next;
+    $found = select $rin, undef, undef, 0;
     next if $found <= 0;
     for (@sockets) {
         my ($fh, $key, $type, $fd) = @$_;

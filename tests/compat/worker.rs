@@ -56,11 +56,7 @@ impl Worker {
     pub(crate) fn await_dead(&self) {
         eventually(
             &format!("the death of generation {}", self.generation),
-            || {
-                let stat =
-                    fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-                (stat.is_empty() || stat.contains(") Z ")).then_some(())
-            },
+            || matches!(state_of(self.pid), None | Some('Z' | 'X')).then_some(()),
         );
     }
 
@@ -131,19 +127,27 @@ impl Worker {
 
     /// Field `index` (from 1, as in proc(5)) of /proc/PID/stat.
     pub(crate) fn stat(&self, index: usize) -> String {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a living worker");
-        let (_, after_name) = stat.rsplit_once(") ").expect("a name in parentheses");
-        after_name
-            .split_whitespace()
-            .nth(index - 3)
-            .expect("a field")
-            .to_owned()
+        self.stat_or_none(index).expect("a living worker")
     }
 
-    /// When it was forked, since boot.
+    fn stat_or_none(&self, index: usize) -> Option<String> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let (_, after_name) = stat.rsplit_once(") ")?;
+        Some(after_name.split_whitespace().nth(index - 3)?.to_owned())
+    }
+
+    /// When it was forked, since boot; also of a worker that is gone.
     pub(crate) fn started_at(&self) -> Duration {
+        let name = format!("born.{}", self.generation);
+        let text =
+            fs::read_to_string(self.scene.join(name)).expect("written before the start is logged");
         // USER_HZ is 100 on every architecture of Debian.
-        Duration::from_millis(10 * self.stat(22).parse::<u64>().expect("a number"))
+        Duration::from_millis(10 * text.trim().parse::<u64>().expect("a number"))
+    }
+
+    /// The process that started it, while it lives.
+    pub(crate) fn parent(&self) -> Option<i32> {
+        self.alive().then(|| self.stat_or_none(4)?.parse().ok())?
     }
 
     pub(crate) fn working_directory(&self) -> PathBuf {
@@ -197,6 +201,13 @@ impl Worker {
             fs::read_to_string(self.scene.join(name)).expect("written before the start is logged");
         text.lines().map(SocketFacts::parse).collect()
     }
+}
+
+/// The letter of proc(5) for a process: `S` asleep, `T` stopped, `Z` dead; `None` when it is gone.
+pub(crate) fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    after_name.chars().next()
 }
 
 /// One inherited socket, by getsockopt(2) in the worker.
