@@ -18,7 +18,7 @@ enum Verdict {
 }
 
 /// Far more than any of these swaps takes.
-const GRANTED: Duration = Duration::from_secs(8);
+const GRANTED: Duration = Duration::from_secs(10);
 
 fn verdict(mut client: Supervisor<'_>) -> (Verdict, Finished) {
     if happens_within(GRANTED, || !client.running()) {
@@ -221,9 +221,8 @@ fn a_limit_in_time() {
             .start(),
     );
     assert_eq!(verdict, Verdict::Failure);
-    assert_eq!(
-        scene.happened(1, "signal TERM"),
-        pick("restart-tells-the-truth", false, true)
-    );
+    // The client may have given up before the worker heard of it.
+    let told = happens_within(Duration::from_secs(3), || scene.happened(1, "signal TERM"));
+    assert_eq!(told, pick("restart-tells-the-truth", false, true));
     assert!(!finished.stderr.is_empty());
 }
