@@ -118,6 +118,10 @@ mod tests {
             assert_eq!(outcome, Outcome::Failed { stage, errno });
         }
         drop(write);
+        // The children have it, too, that other tests fork in this moment, until they execute something.
+        let flags = nix::poll::PollFlags::empty();
+        let mut closed = [nix::poll::PollFd::new(read.as_fd(), flags)];
+        assert_eq!(nix::poll::poll(&mut closed, 10_000u16).unwrap(), 1);
         assert_eq!(read_outcome(read.as_fd()).unwrap(), Outcome::Execed);
     }
 

@@ -198,6 +198,17 @@ mod tests {
         result.unwrap_err().raw_os_error()
     }
 
+    /// The file of a socket that nobody listens on. It never did: a listener that we close is open still in
+    /// the children that other tests fork in this moment, until they execute something.
+    fn stale(path: &Path) {
+        let family = AddressFamily::UNIX;
+        let stream = SocketType::STREAM;
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(family, stream, flags, None).unwrap();
+        let address = SocketAddrUnix::new(path).unwrap();
+        bind(&socket, &address).unwrap();
+    }
+
     #[test]
     fn it_listens_with_the_mode_asked_for() {
         let dir = Scratch::new();
@@ -232,7 +243,7 @@ mod tests {
     fn a_stale_socket_is_replaced() {
         let dir = Scratch::new();
         let path = dir.path("s");
-        drop(UnixListener::bind(&path).unwrap());
+        stale(&path);
         let _new = listen_unix(&path, 8, Some(0o600)).unwrap();
         UnixStream::connect(&path).unwrap();
     }
@@ -271,10 +282,10 @@ mod tests {
     #[test]
     fn files_and_links_are_never_removed() {
         let dir = Scratch::new();
-        let (file, link, stale) = (dir.path("precious"), dir.path("link"), dir.path("stale"));
+        let (file, link, old) = (dir.path("precious"), dir.path("link"), dir.path("stale"));
         std::fs::write(&file, "precious").unwrap();
-        drop(UnixListener::bind(&stale).unwrap());
-        symlink(&stale, &link).unwrap();
+        stale(&old);
+        symlink(&old, &link).unwrap();
         assert_eq!(
             errno(listen_unix(&file, 8, Some(0o600))),
             Some(libc::EEXIST)
@@ -284,7 +295,7 @@ mod tests {
             Some(libc::EEXIST)
         );
         assert_eq!(std::fs::read(&file).unwrap(), b"precious");
-        assert!(link.symlink_metadata().is_ok() && stale.exists());
+        assert!(link.symlink_metadata().is_ok() && old.exists());
     }
 
     #[test]

@@ -165,9 +165,15 @@ mod tests {
             ("::1", ""),
             ("::1", "u"),
         ] {
-            let spec = parse(&format!("[{host}]:{udp}{}", free(host))).unwrap();
-            let address = resolve(&spec).unwrap();
-            let fd = port(&spec, address, None).unwrap();
+            // Another number where this one is taken: by somebody else, or by a child that another test
+            // forks in this moment, which has the socket that we have just closed.
+            let bound = (0..100).find_map(|_| {
+                let spec = parse(&format!("[{host}]:{udp}{}", free(host))).unwrap();
+                let address = resolve(&spec).unwrap();
+                let fd = port(&spec, address, None).ok()?;
+                Some((spec, address, fd))
+            });
+            let (spec, address, fd) = bound.expect("a free port");
             let asked = Facts {
                 cookie: None,
                 ..adopted::facts(fd.as_fd()).unwrap()
@@ -178,11 +184,9 @@ mod tests {
 
     #[test]
     fn a_port_in_use_says_so() {
-        let any = parse("127.0.0.1:0").unwrap();
-        let first = port(&any, resolve(&any).unwrap(), None).unwrap();
-        let taken = std::net::TcpListener::from(first).local_addr().unwrap();
+        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = first.local_addr().unwrap();
         let spec = parse(&taken.to_string()).unwrap();
-        let _again = std::net::TcpListener::bind(taken).unwrap();
         let failure = port(&spec, taken, None).unwrap_err();
         let text = format!("cannot listen on {taken}: Address already in use");
         assert_eq!((failure.to_string(), failure.exit_code()), (text, 98));

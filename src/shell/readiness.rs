@@ -132,10 +132,13 @@ mod tests {
 
     #[test]
     fn the_end_without_a_line_feed_is_none() {
-        let (mut readiness, epoll, write) = open();
+        let (mut readiness, mut epoll, write) = open();
         rustix::io::write(&write, b"no").unwrap();
-        drop(write);
         assert_eq!(read(&mut readiness, &epoll), Read::Nothing);
+        drop(write);
+        // The children have it, too, that other tests fork in this moment, until they execute something.
+        let limit = std::time::Duration::from_secs(10);
+        assert_eq!(epoll.wait(Some(limit)).unwrap().len(), 1);
         assert_eq!(read(&mut readiness, &epoll), Read::Closed);
     }
 

@@ -102,7 +102,12 @@ fn what_a_client_asked_for_before_it_went_away_is_heard() {
     let mut client = house.connect();
     client.write_all(&call("Stop")).unwrap();
     drop(client);
-    let heard = house.settle();
+    let mut heard = house.settle();
+    if heard.len() < 2 {
+        // A child that another test forks in this moment has its end, too, until it executes something.
+        let _ = house.epoll.wait(Some(Duration::from_secs(10))).unwrap();
+        heard.extend(house.settle());
+    }
     assert_eq!(heard, [(1, Heard::Call(Call::Stop)), (1, Heard::Gone)]);
     assert!(house.control.clients.is_empty());
 }
@@ -192,6 +197,7 @@ fn a_monitor_that_does_not_read_is_dropped_and_the_others_hear_on() {
 #[test]
 fn who_only_holds_a_place_has_to_leave_when_the_house_is_full() {
     let mut house = House::new();
+    let begun = clock::now();
     let idle: Vec<_> = (0..MOST_CLIENTS).map(|_| house.connect()).collect();
     house.settle();
     let mut late = house.connect();
@@ -201,7 +207,7 @@ fn who_only_holds_a_place_has_to_leave_when_the_house_is_full() {
     for client in house.control.clients.values_mut() {
         client.heard = client.heard.saturating_sub(IDLE);
     }
-    assert!(due > clock::now());
+    assert!(due >= begun + IDLE, "not before it has been idle");
     house.control.mind_the_door(&house.epoll).unwrap();
     let heard = house.settle();
     assert!(
