@@ -173,12 +173,15 @@ fn we_move_ourselves_where_systemd_does_not() {
 
 #[test]
 fn a_serving_one_that_dies_takes_its_helpers_along() {
+    // It dies when it is told to: by itself it might before anybody has found it ready.
     let script = format!(
-        "[ $SERVER_STARTER_GENERATION = 2 ] || {{ sleep 4321 & sleep 1; exit 1; }}\n{HELPER}"
+        "[ $SERVER_STARTER_GENERATION = 2 ] || \
+         {{ sleep 4321 & until [ -e /run/die ]; do sleep 0.05; done; exit 1; }}\n{HELPER}"
     );
     let Some(rig) = boot("--ready alive --interval 0.2", &script, &delegate()) else {
         return;
     };
+    rig.write("/run/die", "", 0o644);
     wait::for_value("the leaves", SOON, vec!["gen-2", "supervisor"], || {
         leaves(&rig)
     });
@@ -290,7 +293,7 @@ fn a_start_may_take_longer_than_systemd_would_wait() {
 
 #[test]
 fn a_stopped_supervisor_is_caught_by_systemds_watchdog() {
-    let more = "WatchdogSec=2\nTimeoutAbortSec=1\nRestart=always\nRestartSec=0.1\nLimitCORE=0";
+    let more = "WatchdogSec=4\nTimeoutAbortSec=1\nRestart=always\nRestartSec=0.1\nLimitCORE=0";
     let Some(rig) = boot("--interval 0.1", "exec sleep 1000", more) else {
         return;
     };

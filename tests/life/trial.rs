@@ -25,7 +25,7 @@ fn each_bad_deploy_is_a_failed_verdict_and_the_old_one_keeps_serving() {
             "--attempts",
             "1",
             "--kill-old-delay",
-            "2",
+            "5",
         ])
         .args(["--port", &address.to_string()])
         .arg("--control-socket")
@@ -45,7 +45,7 @@ fn each_bad_deploy_is_a_failed_verdict_and_the_old_one_keeps_serving() {
     };
 
     for number in 1..=BAD_DEPLOYS {
-        // Spread over most of the trial.
+        // Spread over the trial, but for its end: a worker that the machine keeps waiting has to die in it.
         let millis = number * 150;
         write(format!("--ready\n--text bad\n--exit-after-ms {millis}:9"));
         let (code, said) = reload();

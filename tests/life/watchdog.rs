@@ -9,7 +9,7 @@ use super::support::wait;
 
 const WATCHED: &[&str] = &[
     "--worker-watchdog",
-    "1",
+    "2",
     "--interval",
     "0.1",
     "--drain-timeout",
@@ -35,7 +35,7 @@ fn a_stopped_worker_is_replaced_and_killed_once_another_one_serves() {
     let first = pid_of(&supervisor, 1);
     kill(Pid::from_raw(first), Signal::SIGSTOP).expect("our worker");
     supervisor.wait_for_line(
-        "hangs: no sign of life (WATCHDOG=1) for 1 s; starting another",
+        "hangs: no sign of life (WATCHDOG=1) for 2 s; starting another",
         SOON,
     );
     supervisor.wait_for_lines("is ready", 2, SOON);
@@ -62,12 +62,12 @@ fn a_worker_finds_its_watchdog_in_its_environment_and_can_set_its_own_pace() {
         "wait",
     ];
     let supervisor = start_actor(WATCHED, &part);
-    supervisor.wait_for_line("WATCHDOG_USEC=1000000", SOON);
+    supervisor.wait_for_line("WATCHDOG_USEC=2000000", SOON);
     let pid = pid_of(&supervisor, 1);
     supervisor.wait_for_line(&format!("WATCHDOG_PID={pid}"), SOON);
     supervisor.wait_for_line("is ready", SOON);
     // The next word to the log is ours: nothing was missed meanwhile.
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(std::time::Duration::from_millis(3000));
     assert!(!supervisor.stderr().contains("hangs"));
 }
 

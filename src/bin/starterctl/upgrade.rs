@@ -122,7 +122,8 @@ mod tests {
                 control_socket: None,
             },
             all: true,
-            timeout: Some(Limit::After(Duration::from_millis(200))),
+            // Long enough for those that do answer, whatever the machine does meanwhile.
+            timeout: Some(Limit::After(Duration::from_secs(2))),
             json: false,
         };
         assert_eq!(upgrade_all(instances.to_vec(), &upgrade), Code::TimedOut);
@@ -133,7 +134,7 @@ mod tests {
         std::fs::remove_dir_all(&directory).expect("it is ours");
         assert_eq!(
             late(upgrade.limit()).line,
-            "it did not answer within 200 ms; the upgrade goes on if it can"
+            "it did not answer within 2 s; the upgrade goes on if it can"
         );
     }
 }
