@@ -207,6 +207,8 @@ impl<'a> Lane<'a> {
             sleep(due.saturating_duration_since(Instant::now()));
         }
         sleep(long.saturating_sub(started.elapsed()));
+        // A machine that stood still meanwhile has sent nothing, and of nothing there is no percentile.
+        load.wait_for_answers(1, LIMIT);
         (load.stop(), reloads)
     }
 }

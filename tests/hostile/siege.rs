@@ -85,12 +85,16 @@ impl Siege {
         let supervisor = Supervisor::start(&mut start);
         wait::until("an answer", SOON, || Target::inet(address).get("/").is_ok());
         let pid = supervisor.pid();
-        Self {
+        let siege = Self {
             supervisor,
             address,
             scratch,
             pid,
-        }
+        };
+        // Who answers may do so before the supervisor has heard that it is ready: what is counted from here
+        // on has nothing of the start in it.
+        siege.settle();
+        siege
     }
 
     pub(crate) fn control(&self) -> PathBuf {

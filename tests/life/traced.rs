@@ -35,10 +35,13 @@ fn a_dead_worker_that_a_debugger_holds_costs_no_processor() {
     supervisor.signal(Signal::SIGHUP);
     supervisor.wait_for_line("killing generation 1", SOON);
     wait::for_value("the worker", SOON, Some('Z'), || state(worker));
-    let before = running_time(supervisor.pid());
-    std::thread::sleep(Duration::from_secs(1));
-    let used = running_time(supervisor.pid()) - before;
-    assert!(used < Duration::from_millis(20), "{used:?} in a second");
+    // What is left of the kill, and what a machine that stands still counts as ours, is in one second and
+    // not in the next; a loop that goes round and round has no second without work.
+    wait::until("a second without work", SOON, || {
+        let before = running_time(supervisor.pid());
+        std::thread::sleep(Duration::from_secs(1));
+        running_time(supervisor.pid()) - before < Duration::from_millis(20)
+    });
     assert!(!supervisor.stderr().contains("has left"));
     waitpid(worker, Some(WaitPidFlag::__WALL)).expect("it is dead, and ours to look at");
     supervisor.wait_for_line("has left", SOON);
