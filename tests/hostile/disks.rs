@@ -119,11 +119,10 @@ fn a_disk_that_becomes_read_only_stops_nothing() {
     });
     let report = load.stop();
     report.assert_no_failures();
-    let complaints = siege
-        .supervisor
-        .stderr()
-        .matches("Read-only file system")
-        .count();
+    // It was said to a pipe, which may not have been read yet.
+    let complaint = "Read-only file system";
+    siege.supervisor.wait_for_line(complaint, SOON);
+    let complaints = siege.supervisor.stderr().matches(complaint).count();
     assert_eq!(complaints, 1, "said once:\n{}", siege.supervisor.stderr());
     record::row(
         "EROFS below the status file",

@@ -96,9 +96,10 @@ impl Machine {
 
     /// Every file and directory of the system that is not somebody's data that changes by itself.
     pub(crate) fn files(&self) -> Vec<String> {
-        let list = self
-            .rig
-            .ok(&["find", "/etc", "/usr", "/var", "/srv", "/opt", "-xdev"]);
+        // What goes while find looks at it is no error.
+        let options = ["-ignore_readdir_race", "-xdev"];
+        let find = ["find", "/etc", "/usr", "/var", "/srv", "/opt"];
+        let list = self.rig.ok(&[&find[..], &options].concat());
         let moving = [
             "/var/log",
             "/var/cache",

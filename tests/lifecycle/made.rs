@@ -1,12 +1,12 @@
 //! The packages that the tests install: ours in several versions, and the example's. Each is made once,
 //! by the commands that make those that are published.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::support::builds;
 use crate::support::scratch::Scratch;
 
 /// The version that the sources have.
@@ -122,8 +122,7 @@ impl Made {
         fs::create_dir(&directory).expect("a new directory");
         for name in ["sd-starter", "starterctl"] {
             let path = directory.join(name);
-            fs::write(&path, program(name)).expect("a new file");
-            fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our file");
+            builds::install_bytes(&program(name), &path);
         }
         directory
     }

@@ -44,7 +44,11 @@ fn worker(supervisor: &Supervisor) -> i32 {
 }
 
 fn environment(pid: i32) -> Vec<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ")).expect("it lives");
+    // In the midst of its exec it has the new name already, and no environment yet.
+    let bytes = wait::for_some("its environment", SOON, || {
+        let bytes = std::fs::read(format!("/proc/{pid}/environ")).expect("it lives");
+        (!bytes.is_empty()).then_some(bytes)
+    });
     let words = bytes
         .split(|byte| *byte == 0)
         .filter(|word| !word.is_empty());
