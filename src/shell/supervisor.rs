@@ -281,7 +281,6 @@ impl Supervisor {
             }
             tokens.extend(self.workers.unwatched(&self.epoll).map(u64::from));
             tokens.sort_unstable();
-            tokens.dedup();
             for token in tokens
                 .iter()
                 .filter_map(|number| Token::from_number(*number))

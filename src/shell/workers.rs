@@ -296,11 +296,10 @@ impl Workers {
         let Some(worker) = self.table.get(&generation) else {
             return Ok(news);
         };
+        (news.wishes, news.refused) = (mail.wishes, mail.refused);
         let exit = match process::try_wait(worker.pidfd.as_fd()) {
             Ok(None) => {
                 news.events.extend(mail.events);
-                news.wishes = mail.wishes;
-                news.refused = mail.refused;
                 return Ok(news);
             }
             Ok(Some(status)) => exit_of(status),
@@ -308,8 +307,6 @@ impl Workers {
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Exit::Unknown,
             Err(error) => return Err(error),
         };
-        news.refused = mail.refused;
-        news.wishes = mail.wishes;
         news.events
             .extend(mail.events.into_iter().filter(|event| match event {
                 Event::Said { word, .. } => matches!(word, Word::Status(_)),
