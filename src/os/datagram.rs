@@ -244,7 +244,7 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io:
     message.msg_iov = &mut payload;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control);
+    message.msg_controllen = size_of_val(&control) as _;
     let flags = flags | libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     let received = retry(|| {
         // SAFETY: every pointer in `message` leads to a live buffer of the length beside it.

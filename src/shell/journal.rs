@@ -103,9 +103,10 @@ impl Journal {
         let Ok(lost) = self.lost.lock() else { return };
         let count = lost.get();
         if count > 0 {
-            let args = format_args!("{count} lines of the log were lost: nobody took them");
-            let record = Record::builder().level(Level::Warn).args(args).build();
-            if self.write(&record) {
+            let said = format!("{count} lines of the log were lost: nobody took them");
+            let mut record = Record::builder();
+            record.level(Level::Warn);
+            if self.write(&record.args(format_args!("{said}")).build()) {
                 lost.set(0);
             }
         }
