@@ -24,6 +24,10 @@ for path in '/usr/share/doc/*' '/usr/share/info/*' '/usr/share/locale/*' '/usr/s
 done
 set -- "$@" --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt=force-unsafe-io
 set -- "$@" --aptopt='Acquire::Languages "none"'
+# Packages of another architecture beside this one's.
+case $packages in
+*:arm64*) set -- "$@" --architectures="$(dpkg --print-architecture),arm64" ;;
+esac
 # A mirror may be a snapshot, and a suite may have ended. The signatures are checked nevertheless.
 set -- "$@" --aptopt='Acquire::Check-Valid-Until "false"'
 
