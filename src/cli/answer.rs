@@ -32,6 +32,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What went wrong, without the interface that declares it: `Stopping`, `NotThere`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let error = self.json["error"].as_str().unwrap_or_default();
+        error.rsplit('.').next().unwrap_or_default()
+    }
+
     /// Whether the supervisor itself says that it is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {

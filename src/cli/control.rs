@@ -101,7 +101,7 @@ pub struct Upgrade {
     #[command(flatten)]
     pub target: Target,
 
-    /// Every instance on this machine, one after the other
+    /// Every instance on this machine that you may ask, one after the other
     ///
     /// One that cannot be upgraded does not keep the others from it.
     #[arg(long, conflicts_with_all = ["instance", "control_socket"])]

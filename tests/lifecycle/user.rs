@@ -83,12 +83,27 @@ fn the_pair_and_the_templates_serve_a_user_who_lingers() {
         list.contains("sd-starter@mine") && list.contains("pair"),
         "{list}"
     );
-    // Our package's upgrade reaches them, too.
+    // Our package's upgrade reaches them, too. The service of the system beside them is not theirs,
+    // and nobody says of it that it was not upgraded.
+    let greet = GREET.replace("@VERSION@", "1.0");
+    machine.rig.write("/srv/greet", &greet, 0o755);
+    let conf = conf.replace("8061", "8063").replace("/home/anna", "/srv");
+    machine.rig.write("/etc/sd-starter/ours.conf", &conf, 0o644);
+    let enable = ["systemctl", "enable", "--now", "sd-starter@ours"];
+    machine.rig.ok(&enable);
+    machine.wait_for_answer(8063, 1);
     let said = well(machine.dpkg("--install", packages().ours(Kind::Deb, NEWER)));
     for unit in ["sd-starter@mine", "pair"] {
         let status = ok(&machine, &format!("starterctl status {unit}"));
         assert!(status.contains(NEWER), "{said}\n{status}");
     }
+    let status = machine.rig.ok(&["starterctl", "status", "sd-starter@ours"]);
+    assert!(status.contains(NEWER), "{said}\n{status}");
+    assert_eq!(said.matches(" has taken over from ").count(), 3, "{said}");
+    assert!(
+        !said.contains("denied") && !said.contains("not every"),
+        "{said}"
+    );
 }
 
 fn serves(machine: &Machine, unit: &str, port: u16) {

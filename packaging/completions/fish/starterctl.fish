@@ -41,7 +41,7 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -l json -d
 complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l control-socket -d 'The path of the control socket' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l timeout -d 'How long to wait, for each [default: infinity; with --all 30s]' -r
-complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l all -d 'Every instance on this machine, one after the other'
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l all -d 'Every instance on this machine that you may ask, one after the other'
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l json -d 'Print JSON'
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_using_subcommand status" -l control-socket -d 'The path of the control socket' -r -F

@@ -57,11 +57,7 @@ fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
                 }
                 answers.insert(name, reply);
             }
-            // A directory without a supervisor is no instance.
-            Err(Failure {
-                code: Code::NotThere,
-                ..
-            }) => {}
+            Err(failure) if is_passed_over(&failure) => {}
             Err(failure) => {
                 complain(&format!("{name}: {}", failure.line));
                 answers.insert(name, failure.json);
@@ -75,6 +71,13 @@ fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
         say(&Value::Object(answers).to_string());
     }
     code
+}
+
+/// A directory without a supervisor is no instance; one that is stopping will be none; and those of
+/// others are not meant by a user who asks for all. One that went away while it was asked is named:
+/// that may be the new program's doing.
+fn is_passed_over(failure: &Failure) -> bool {
+    matches!(failure.name(), "NotThere" | "Stopping" | "PermissionDenied")
 }
 
 /// That one of many does not answer: it may hang, or need longer than others.
@@ -95,39 +98,55 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
+    use std::thread::JoinHandle;
     use std::time::Duration;
 
     use sd_starter::cli::control::Target;
 
-    #[test]
-    fn one_that_does_not_answer_does_not_keep_the_others_waiting() {
-        let directory = std::env::temp_dir().join(format!("starterctl.{}", std::process::id()));
-        std::fs::create_dir(&directory).expect("a new directory");
-        let instances = ["a", "b", "c"].map(|name| (name.to_owned(), directory.join(name)));
-        let [a, mute, c] = instances
-            .each_ref()
-            .map(|(_, socket)| UnixListener::bind(socket).expect("a new socket"));
-        let answering = [a, c].map(|listener| {
-            std::thread::spawn(move || {
-                let (mut stream, _) = listener.accept().expect("a client");
-                let asked = stream.read(&mut [0; 4096]).expect("a call");
-                let reply = b"{\"parameters\":{\"from\":\"1\",\"to\":\"2\"}}\0";
-                stream.write_all(reply).expect("it waits");
-                asked
-            })
-        });
-        let upgrade = Upgrade {
+    fn all(seconds: u64) -> Upgrade {
+        Upgrade {
             target: Target {
                 instance: None,
                 control_socket: None,
             },
             all: true,
             // Long enough for those that do answer, whatever the machine does meanwhile.
-            timeout: Some(Limit::After(Duration::from_secs(2))),
+            timeout: Some(Limit::After(Duration::from_secs(seconds))),
             json: false,
-        };
+        }
+    }
+
+    /// Sockets in a directory of their own, which is to be removed at the end.
+    fn instances(names: [&str; 3]) -> (PathBuf, [(String, PathBuf); 3], [UnixListener; 3]) {
+        let directory = format!("starterctl.{}.{}", std::process::id(), names[1]);
+        let directory = std::env::temp_dir().join(directory);
+        std::fs::create_dir(&directory).expect("a new directory");
+        let instances = names.map(|name| (name.to_owned(), directory.join(name)));
+        let listeners = instances
+            .each_ref()
+            .map(|(_, socket)| UnixListener::bind(socket).expect("a new socket"));
+        (directory, instances, listeners)
+    }
+
+    /// Answers one client with these bytes; gives how much was asked.
+    fn answering(listener: UnixListener, reply: &'static [u8]) -> JoinHandle<usize> {
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let asked = stream.read(&mut [0; 4096]).expect("a call");
+            stream.write_all(reply).expect("it waits");
+            asked
+        })
+    }
+
+    const UPGRADED: &[u8] = b"{\"parameters\":{\"from\":\"1\",\"to\":\"2\"}}\0";
+
+    #[test]
+    fn one_that_does_not_answer_does_not_keep_the_others_waiting() {
+        let (directory, instances, [a, mute, c]) = instances(["a", "mute", "c"]);
+        let threads = [a, c].map(|listener| answering(listener, UPGRADED));
+        let upgrade = all(2);
         assert_eq!(upgrade_all(instances.to_vec(), &upgrade), Code::TimedOut);
-        for thread in answering {
+        for thread in threads {
             assert!(thread.join().expect("it was asked") > 0);
         }
         drop(mute);
@@ -136,5 +155,20 @@ mod tests {
             late(upgrade.limit()).line,
             "it did not answer within 2 s; the upgrade goes on if it can"
         );
+    }
+
+    #[test]
+    fn those_of_others_are_not_meant_and_one_that_went_away_is_named() {
+        let denied = b"{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}\0";
+        for (last, code) in [(UPGRADED, Code::Done), (b"", Code::NotThere)] {
+            let (directory, instances, [a, gone, c]) = instances(["a", "gone", "c"]);
+            drop(gone);
+            let threads = [answering(a, denied), answering(c, last)];
+            assert_eq!(upgrade_all(instances.to_vec(), &all(60)), code);
+            for thread in threads {
+                assert!(thread.join().expect("it was asked") > 0);
+            }
+            std::fs::remove_dir_all(&directory).expect("it is ours");
+        }
     }
 }
