@@ -257,12 +257,14 @@ impl Supervisor {
         wanted.extend(packed.iter().map(|(label, _)| label.clone()));
         let mut fresh: Vec<(Label, Name, OwnedFd)> = Vec::new();
         if let Some(vault) = &mut vault {
+            // Given up further down, but before systemd hears of what is new.
+            let going = survival.stored.difference(&wanted).count();
             for (label, fd) in packed
                 .iter()
                 .filter(|(label, _)| !survival.stored.contains(label))
             {
                 let name = Keepsake::Labelled(label.clone()).name();
-                if !vault.has_room_for(&name) {
+                if !vault.has_room_for(&name, fresh.len(), going) {
                     continue;
                 }
                 // What cannot be copied now is tried again when something changes.

@@ -49,7 +49,7 @@ impl Vault {
         fd: BorrowedFd<'_>,
         poll: bool,
     ) -> bool {
-        if !self.has_room_for(name) {
+        if !self.has_room_for(name, 0, 0) {
             return false;
         }
         let copy = fd.try_clone_to_owned().or_else(|_| {
@@ -75,9 +75,11 @@ impl Vault {
         self.kept.insert(name.clone());
     }
 
-    /// Whether it could be kept under this name.
-    pub fn has_room_for(&mut self, name: &Name) -> bool {
-        let has_room = self.kept.len() < self.room || self.kept.contains(name);
+    /// Whether it could be kept under this name, when so many names more are `coming` before it and
+    /// so many of those that are kept are `going`.
+    pub fn has_room_for(&mut self, name: &Name, coming: usize, going: usize) -> bool {
+        let kept = (self.kept.len() + coming).saturating_sub(going);
+        let has_room = kept < self.room || self.kept.contains(name);
         if !has_room && !self.is_full {
             self.is_full = true;
             let room = self.room;
@@ -122,5 +124,19 @@ mod tests {
             assert!(Vault::from_environment(nothing).is_none(), "{nothing:?}");
         }
         assert_eq!(Vault::from_environment(Some("64")).unwrap().room, 64);
+    }
+
+    #[test]
+    fn room_is_counted_with_what_comes_and_goes() {
+        let mut vault = Vault::from_environment(Some("2")).unwrap();
+        let [one, two, three] = ["one", "two", "three"].map(|name| Name::new(name).unwrap());
+        vault.has(one.clone());
+        assert!(vault.has_room_for(&two, 0, 0));
+        assert!(!vault.has_room_for(&three, 1, 0));
+        assert!(vault.has_room_for(&three, 1, 1));
+        vault.has(two);
+        assert!(!vault.has_room_for(&three, 0, 0));
+        assert!(vault.has_room_for(&three, 0, 1));
+        assert!(vault.has_room_for(&one, 9, 0), "it is there already");
     }
 }

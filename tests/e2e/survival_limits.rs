@@ -144,3 +144,37 @@ fn leftovers_that_nobody_leads_give_a_port_up() {
 fn leftovers_that_nobody_leads_give_a_path_up() {
     leftovers_give_up("--path /var/lib/app/s");
 }
+
+/// What found no room beside a draining generation is kept as soon as that one has left, and not only
+/// when something else changes; also where there was room for a part of it.
+#[test]
+fn room_that_comes_free_is_used_at_once() {
+    let Some(app) = survival_crash::start("--ready notify", "") else {
+        return;
+    };
+    let enough = wait::for_some("what one generation needs", SOON, || {
+        let stored = stored(&app);
+        (workers(&app).len() == 1 && stored > 1).then_some(stored)
+    });
+    for (room, kills) in [(enough, 1), (enough + 1, 1)] {
+        let store = format!("FileDescriptorStoreMax={room}\nEnvironment=FDSTORE={room}\n");
+        app.rig
+            .drop_in("app.service", &format!("[Service]\n{store}"));
+        app.rig.ok(&["systemctl", "restart", "app.service"]);
+        wait::for_value("what systemd has", SOON, enough, || stored(&app));
+        let gate = app.rig.gate(&format!("gate.{room}"));
+        let request = Held::take(&app.target(), &gate).expect("somebody serves");
+        app.reload_well();
+        assert_eq!(workers(&app).len(), 2);
+        drop(gate);
+        request.finish().expect("it is answered to the end");
+        app.wait_until_drained();
+        wait::for_value("what systemd has", SOON, enough, || stored(&app));
+        survival_crash::kill(main_pid(&app));
+        wait_for_restart(&app, kills);
+        assert_eq!(workers(&app), [(2, "serving".to_owned())]);
+        let journal = app.journal();
+        assert!(!journal.contains("is missing"), "{journal}");
+        assert!(journal.contains("systemd keeps only"), "{journal}");
+    }
+}
