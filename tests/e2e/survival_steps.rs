@@ -273,6 +273,9 @@ fn a_start_that_was_heard_of_and_not_acted_on_is_heard_of_again() {
     let Some(app) = start("--ready alive --interval 5", "") else {
         return;
     };
+    if !restarts_during_a_reload(&app) {
+        return;
+    }
     let reload = app.rig.spawn(&["starterctl", "reload", "app"]);
     wait::until("the next one", SOON, || {
         workers(&app).contains(&(2, "booting".to_owned()))
