@@ -30,7 +30,8 @@ pub enum Interest {
     /// The end of a process (a pidfd): once, and again when a debugger that held it lets go. Until then
     /// it polls as ended and cannot be waited for.
     Ended,
-    /// `cgroup.events`: once for each change. When the cgroup is gone it polls as changed for ever.
+    /// Only errors and hang-ups, once for each change: `cgroup.events`, which polls as changed for ever
+    /// when the cgroup is gone, and a listening socket that is shut down.
     Changed,
 }
 

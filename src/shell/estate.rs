@@ -208,6 +208,30 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Somebody has shut a listener down, for every generation: brings it back.
+    pub(super) fn revive_listener(&mut self, number: u64) {
+        let count = &mut self.surroundings.nuisances.shutdown;
+        let Some((listener, done)) = self.listeners.revive(number, self.settings.backlog) else {
+            return;
+        };
+        if !Nuisances::is_worth_a_line(count) {
+            return;
+        }
+        match done {
+            Ok(()) => log::warn!(
+                "a worker has shut {} down (shutdown(2)), for every generation: listening on it again; a \
+                 worker that leaves should only close it",
+                listener.address
+            ),
+            Err(error) => log::error!(
+                "a worker has shut {} down (shutdown(2)), for every generation, and it cannot be \
+                 brought back: {}; nobody gets through until it is bound anew (restart what bound it)",
+                listener.address,
+                Reason(&error)
+            ),
+        }
+    }
+
     /// Says once when the worker that serves will not leave gracefully, because nothing in it
     /// catches the signal that will tell it to: it just dies, with the requests that it is
     /// answering, or stays. To be asked while its successor starts: there is time then.

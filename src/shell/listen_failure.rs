@@ -144,8 +144,8 @@ impl fmt::Display for ListenFailure {
             }
             ListenFailure::NotListening { number, name } => write!(
                 f,
-                "fd {number} ({name}): not a listening socket; \
-                 the socket unit must use Accept=no"
+                "fd {number} ({name}): not a listening socket: the socket unit must use Accept=no, \
+                 or a program has shut it down (shutdown(2))"
             ),
             ListenFailure::Resolve { host, port, reason } => {
                 write!(f, "cannot resolve host {host} in --port {port}: {reason}")
@@ -210,7 +210,8 @@ mod tests {
         let name = Name::new("connection").unwrap();
         assert_eq!(
             ListenFailure::NotListening { number: 3, name }.to_string(),
-            "fd 3 (connection): not a listening socket; the socket unit must use Accept=no"
+            "fd 3 (connection): not a listening socket: the socket unit must use Accept=no, \
+         or a program has shut it down (shutdown(2))"
         );
     }
 

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 mod claim;
 mod key;
 mod listener;
+mod revival;
 mod saved;
 mod stock;
 mod warning;

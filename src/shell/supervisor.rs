@@ -413,6 +413,7 @@ impl Supervisor {
             Token::Probe(generation) => self.hear_probe(generation)?,
             Token::Tree(generation) => self.look_at_tree(generation)?,
             Token::Trial => self.hear_trial()?,
+            Token::Listener(number) => self.revive_listener(number),
             Token::Stored(id) => self
                 .surroundings
                 .fd_store

@@ -49,6 +49,8 @@ pub struct Nuisances {
     pub fd_store: u32,
     /// A probe that could not be started.
     pub probe: u32,
+    /// A listener that a worker has shut down.
+    pub shutdown: u32,
     /// A worker that does nothing about the signal that tells it to leave.
     pub handler: Handler,
 }

@@ -34,6 +34,8 @@ pub(super) enum Token {
     Stored(u64),
     /// The trial of a new program has ended.
     Trial,
+    /// A listener, by its place in the list: it was shut down.
+    Listener(u64),
 }
 
 /// The kind stands in the top byte, so numbers sort as tokens do.
@@ -56,6 +58,7 @@ impl From<Token> for u64 {
             Token::Tree(generation) => (18, generation.get()),
             Token::Stored(id) => (19, id),
             Token::Trial => (20, 0),
+            Token::Listener(number) => (21, number),
         };
         (kind << KIND_SHIFT) | id
     }
@@ -81,6 +84,7 @@ impl Token {
             18 => generation.map(Self::Tree),
             19 => Some(Self::Stored(id)),
             20 => Some(Self::Trial),
+            21 => Some(Self::Listener(id)),
             _ => None,
         }
     }
@@ -109,6 +113,7 @@ mod tests {
             Token::Tree(generation),
             Token::Stored(7),
             Token::Trial,
+            Token::Listener(3),
         ];
         let numbers = tokens.map(u64::from);
         assert!(numbers.is_sorted());

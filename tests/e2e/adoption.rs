@@ -52,7 +52,8 @@ fn a_connection_is_refused() {
     let said = rig.journal(&["SYSLOG_IDENTIFIER=sd-starter"]);
     assert_eq!(
         said.trim_end(),
-        "sd-starter: fd 3 (connection): not a listening socket; the socket unit must use Accept=no"
+        "sd-starter: fd 3 (connection): not a listening socket: the socket unit must use Accept=no, \
+         or a program has shut it down (shutdown(2))"
     );
 }
 

@@ -9,6 +9,7 @@
 //! tell-store        writes what it was given from the fd store to stderr
 //! tell:NAME         writes an environment variable to stderr
 //! pet:MILLIS        gives a sign of life that often, for ever
+//! shutdown:FD       shutdown(2) of a socket that it was given
 //! wait              waits for ever
 //! exit:STATUS
 //! ```
@@ -21,7 +22,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, Shutdown, UnixAddr, sendmsg, shutdown};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 fn main() {
@@ -64,6 +65,12 @@ fn play(verb: &str, rest: &str, generation: &str) {
             send(b"WATCHDOG=1", &[]);
             std::thread::sleep(Duration::from_millis(number(rest)));
         },
+        "shutdown" => {
+            let done = shutdown(number(rest), Shutdown::Both);
+            if let Err(error) = done {
+                say_aloud(&format!("actor: cannot shut down: {error}"));
+            }
+        }
         "wait" => loop {
             std::thread::park();
         },

@@ -14,6 +14,7 @@ mod draining;
 mod fd_store;
 mod hostile;
 mod inheritance;
+mod listeners;
 mod pid_one;
 mod ready_command;
 mod ready_fd;
