@@ -19,10 +19,10 @@ use nix::sys::signalfd::{self, SfdFlags};
 
 use super::retry;
 
-/// The only dispositions that are ever changed in this process: SIGPIPE by Rust's runtime or
-/// [`ignore_pipe`], SIGCHLD and SIGXFSZ by [`take_over`]. All others reach a worker untouched, as
-/// exec leaves ignored signals ignored; putting all 64 back cost more system calls than everything
-/// else in a spawn.
+/// The only dispositions that are changed for this process alone: SIGPIPE by Rust's runtime or
+/// [`ignore_pipe`], SIGCHLD and SIGXFSZ by [`take_over`]. All others reach a worker as this process
+/// has them, as exec leaves ignored signals ignored; putting all 64 back cost more system calls than
+/// everything else in a spawn.
 const CHANGED: [i32; 3] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ];
 
 /// Mask and dispositions as this process was started with them.
@@ -147,9 +147,13 @@ impl AsFd for SignalFd {
 /// then a write that fails (setrlimit(2)), and not the end of us. A worker has it as default,
 /// as it has SIGPIPE.
 ///
+/// `ours` become default here and in the workers, those of them that are in `signals`. A shell's "&"
+/// and nohup(1) have SIGINT, SIGQUIT and SIGHUP ignored, and who begins so cannot be told by them
+/// to leave: shells and Python never catch what was ignored when they began.
+///
 /// # Errors
 /// `EINVAL` for a number that is no signal.
-pub fn take_over(signals: &[i32]) -> io::Result<(Original, Blocked)> {
+pub fn take_over(signals: &[i32], ours: &[i32]) -> io::Result<(Original, Blocked)> {
     let original = Original::save();
     let mut set = empty_set();
     for signal in signals {
@@ -162,6 +166,10 @@ pub fn take_over(signals: &[i32]) -> io::Result<(Original, Blocked)> {
     let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
     if result != 0 {
         return Err(io::Error::from_raw_os_error(result));
+    }
+    // Now that they are blocked none of them does anything here.
+    for signal in ours.iter().filter(|signal| signals.contains(signal)) {
+        set_disposition(*signal, libc::SIG_DFL);
     }
     // SAFETY: an initialised set with checked members.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
@@ -236,7 +244,7 @@ mod tests {
     #[test]
     fn a_blocked_signal_is_read_with_its_sender() {
         let signal = libc::SIGRTMIN() + 1;
-        let (_, blocked) = take_over(&[libc::SIGURG, signal]).unwrap();
+        let (_, blocked) = take_over(&[libc::SIGURG, signal], &[]).unwrap();
         let signals = blocked.open().unwrap();
         assert!(fd::is_nonblocking(signals.as_fd()).unwrap());
         assert!(fd::is_close_on_exec(signals.as_fd()).unwrap());
@@ -261,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        let error = take_over(&[65]).map(drop).unwrap_err();
+        let error = take_over(&[65], &[]).map(drop).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     }
 

@@ -30,6 +30,7 @@ use crate::os::reason::Reason;
 use crate::os::{fd, process, signals, succession};
 use crate::protocol::keepsake::Keepsake;
 use crate::protocol::listen_fds::{ListenEnv, Name};
+use crate::protocol::signal_name::Signal;
 use crate::protocol::state::State;
 
 /// The signals that are ours to hear; those of `--forward` come on top.
@@ -42,6 +43,9 @@ const SIGNALS: [i32; 7] = [
     libc::SIGUSR2,
     libc::SIGALRM,
 ];
+
+/// Those that start_server has handlers for: exec makes them default in its workers.
+const HANDLED: [i32; 4] = [libc::SIGHUP, libc::SIGTERM, libc::SIGINT, libc::SIGALRM];
 
 /// The environment that we were started with: read once, never changed.
 #[derive(Clone, Debug)]
@@ -97,8 +101,10 @@ pub(super) fn supervise(
     if reaps_strangers {
         heard.push(libc::SIGCHLD);
     }
+    let told = [settings.signal_on_hup, settings.signal_on_term].map(Signal::get);
+    let ours = [&HANDLED[..], &told[..]].concat();
     let (original, blocked) =
-        signals::take_over(&heard).map_err(system("taking over the signals"))?;
+        signals::take_over(&heard, &ours).map_err(system("taking over the signals"))?;
     let original = heritage.as_ref().map_or(original, Heritage::original);
     let own_program = own_program(&environment, heritage.as_ref());
     // Before anything that another instance could notice (B8), and released last (B20).

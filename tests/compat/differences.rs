@@ -77,7 +77,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         id: "sigpipe",
         original: "workers start with SIGPIPE ignored",
-        ours: "workers start with the dispositions that we were started with",
+        ours: "workers start with SIGPIPE default",
         why: "the original leaks a setting made for its own log pipe",
     },
     Difference {

@@ -136,6 +136,25 @@ fn the_disposition_of_sigpipe() {
     assert_eq!(scene.worker(1).ignores(Signal::SIGPIPE), ignored);
 }
 
+/// As the `&` of a script and nohup(1) have them; a worker that begins so may never catch them.
+#[test]
+fn what_tells_a_worker_to_leave_is_not_ignored() {
+    let scene = Scene::new();
+    let launch = scene.launch().program("sh").argument("-c");
+    let launch = launch.argument(r#"trap '' HUP INT TERM ALRM && exec "$0" "$@""#);
+    let launch = launch.argument(scene.path("start_server").display().to_string());
+    let _supervisor = launch.options("--interval=0").worker().start();
+    let worker = scene.worker(1);
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGALRM,
+    ] {
+        assert!(!worker.ignores(signal), "{signal}");
+    }
+}
+
 #[test]
 fn arguments_arrive_untouched() {
     let scene = Scene::new();
