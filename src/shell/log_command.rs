@@ -7,11 +7,11 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -38,8 +38,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// After this many deaths in a row room is made in the pipe: a broken log must not stop a server.
 const PATIENT_DEATHS: u32 = 3;
 
-/// How long the end waits for the command to read what is left, in milliseconds.
-const LAST_PATIENCE: u16 = 5000;
+/// How long the end waits for the command to read what is left.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it looks whether the pipe is empty, when others still write to it.
+const LAST_LOOKS: Duration = Duration::from_millis(50);
 
 /// How often the end starts it again for what is left.
 const LAST_STARTS: u32 = 3;
@@ -252,7 +255,11 @@ impl LogCommand {
 
     /// The end: with the last writer gone the command reads to the end of the file. Waits for it
     /// a while; says whether everything was taken. Nobody of ours may hold the pipe any more.
-    pub fn finish(mut self) -> bool {
+    pub fn finish(self) -> bool {
+        self.finish_within(LAST_PATIENCE)
+    }
+
+    fn finish_within(mut self, patience: Duration) -> bool {
         self.writer = None;
         for _ in 0..LAST_STARTS {
             if self.child.is_none() {
@@ -264,18 +271,46 @@ impl LogCommand {
             let Some(child) = self.child.take() else {
                 return false;
             };
-            let mut ended = [PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN)];
-            if !poll(&mut ended, LAST_PATIENCE).is_ok_and(|count| count > 0) {
-                // A descendant of a worker may still write; the command stays with it.
+            if !self.ends_within(patience, &child) {
                 return self.left() == 0;
             }
         }
         self.left() == 0
     }
 
+    /// Waits for the command's end; not for that of others who have the pipe, as the descendant of a
+    /// worker may: it is enough that the command has read what was there, and it stays with them.
+    fn ends_within(&self, patience: Duration, child: &Running) -> bool {
+        let until = clock::now().saturating_add(patience);
+        let mut was_empty = false;
+        loop {
+            let rest = until.saturating_sub(clock::now());
+            let others = !is_polled(self.pipe.as_fd(), PollFlags::POLLHUP, Duration::ZERO);
+            let pause = if others { LAST_LOOKS } else { rest };
+            if is_polled(child.pidfd.as_fd(), PollFlags::POLLIN, pause.min(rest)) {
+                return true;
+            }
+            let is_empty = others && self.left() == 0;
+            if rest.is_zero() || is_empty && was_empty {
+                return false;
+            }
+            was_empty = is_empty;
+        }
+    }
+
     fn left(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0)
     }
+}
+
+fn is_polled(fd: BorrowedFd<'_>, events: PollFlags, limit: Duration) -> bool {
+    let mut asked = [PollFd::new(fd, events)];
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let answered = poll(&mut asked, limit).is_ok_and(|count| count > 0);
+    answered
+        && asked[0]
+            .revents()
+            .is_some_and(|found| found.intersects(events))
 }
 
 /// A command line holds no NUL; one of a library's user ends there.
@@ -285,6 +320,7 @@ fn c_string(text: &OsStr) -> CString {
     CString::new(&bytes[..end.unwrap_or(bytes.len())]).expect("cut before the first NUL")
 }
 
+pub mod presence;
 mod saved;
 
 fn ending(status: io::Result<Option<WaitStatus>>) -> String {
@@ -321,6 +357,22 @@ mod tests {
         command.start(&epoll).unwrap();
         rustix::io::write(command.writer().unwrap(), b"one\n").unwrap();
         assert!(command.finish());
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn who_else_has_the_pipe_is_not_waited_for() {
+        let _alone = scratch::inheritance();
+        let scratch = Scratch::new();
+        let log = scratch.path("log");
+        let epoll = Epoll::new().unwrap();
+        let mut command = command(&format!("cat >>{}", log.display()));
+        command.start(&epoll).unwrap();
+        let another = command.our_writer().unwrap();
+        rustix::io::write(&another, b"one\n").unwrap();
+        let begun = clock::now();
+        assert!(command.finish_within(Duration::from_secs(60)));
+        assert!(clock::now() - begun < Duration::from_secs(50));
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\n");
     }
 

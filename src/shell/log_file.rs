@@ -3,18 +3,19 @@
 //! Our own standard output and error become the log, and workers inherit them. Until then, and
 //! when the log is closed, they are what we were started with.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{dup2_stderr, dup2_stdout, geteuid};
 
 use super::journal::Journal;
-use super::log_command::LogCommand;
+use super::log_command::{LogCommand, presence};
 use super::settings::LogTarget;
 use crate::os::fd;
 use crate::os::reason::Reason;
@@ -31,29 +32,40 @@ pub enum LogFile {
 /// Why there is no log.
 #[derive(Debug)]
 pub struct LogFailure {
-    /// The file.
+    /// The file, or the command behind its `|`.
     pub path: PathBuf,
-    /// What open(2) said.
+    /// What open(2) said, or why the command cannot be executed.
     pub error: io::Error,
 }
 
 impl fmt::Display for LogFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
-        write!(f, "failed to open log file:{path}: {}", Reason(&self.error))
+        let is_command = self.path.as_os_str().as_bytes().starts_with(b"|");
+        let kind = if is_command { "pipe" } else { "log file" };
+        write!(f, "failed to open {kind}:{path}: {}", Reason(&self.error))
     }
 }
 
 impl std::error::Error for LogFailure {}
 
 impl LogFile {
-    /// Opens the file, so that a mistake is known early.
+    /// Opens the file, or looks for the command's program in `path` (PATH), so that a mistake is known
+    /// early.
     ///
     /// # Errors
     /// [`LogFailure`].
-    pub fn open(target: &LogTarget) -> Result<Self, LogFailure> {
+    pub fn open(target: &LogTarget, path: Option<&OsStr>) -> Result<Self, LogFailure> {
         match target {
-            LogTarget::Command(command) => Ok(Self::Command(command.clone())),
+            LogTarget::Command(command) => {
+                presence::check(command, path).map_err(|error| {
+                    let mut bar = OsString::from("|");
+                    bar.push(command);
+                    let path = bar.into();
+                    LogFailure { path, error }
+                })?;
+                Ok(Self::Command(command.clone()))
+            }
             LogTarget::File(path) => {
                 let opened = match open(path, libc::O_NOFOLLOW) {
                     Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {

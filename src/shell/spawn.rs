@@ -220,12 +220,17 @@ fn aside(
 /// The paths that execvp(3) would try: the program itself when there is a slash in
 /// it, else it in each directory of the worker's PATH, where nothing means here.
 fn candidates(program: &[u8], env: &[CString]) -> Vec<CString> {
-    if program.contains(&b'/') {
-        return vec![c_string(program)];
-    }
     let path = env
         .iter()
         .find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+    candidates_in(program, path)
+}
+
+/// The same with the value of PATH.
+pub(super) fn candidates_in(program: &[u8], path: Option<&[u8]>) -> Vec<CString> {
+    if program.contains(&b'/') {
+        return vec![c_string(program)];
+    }
     let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
     let in_directory = |directory: &[u8]| match directory {
         b"" => c_string(program),

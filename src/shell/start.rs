@@ -111,7 +111,8 @@ pub(super) fn supervise(
     let pid_file = pid_file(&settings, heritage.as_mut())?;
     // Of an heir, output and error are the log already.
     let log = settings.log.as_ref().filter(|_| heritage.is_none());
-    let log = log.map(LogFile::open).transpose()?;
+    let log = log.map(|log| LogFile::open(log, environment.get("PATH")));
+    let log = log.transpose()?;
     if voice == Voice::StartServer && heritage.is_none() {
         log::info!("start_server (pid:{}) starting now...", std::process::id());
     }

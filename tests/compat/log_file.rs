@@ -37,6 +37,20 @@ fn everything_after_the_first_line_goes_to_the_file() {
 }
 
 #[test]
+fn a_command_that_is_not_there_is_an_error_at_once() {
+    for daemonize in ["", "--daemonize --pid-file=pid"] {
+        let scene = Scene::new();
+        let options = format!("--interval=0 {daemonize} --log-file");
+        let launch = scene.launch().options(options);
+        let launch = launch.argument("|/no/such/rotatelogs -l x").worker();
+        let finished = launch.start().finished();
+        assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+        let reason = "failed to open pipe:|/no/such/rotatelogs -l x: No such file or directory";
+        assert!(finished.stderr.contains(reason), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn the_file_is_appended_to() {
     let scene = Scene::new();
     scene.write("log", "before\n");
