@@ -18,7 +18,7 @@ pub(crate) fn deploy(machine: &Machine, version: &str) {
 pub(crate) fn enable(machine: &Machine) {
     deploy(machine, "1.0");
     let conf = format!(
-        "# a service\nLISTEN={PORT} /run/web.sock\nPROGRAM=/srv/web/greet 'one argument'\nOPTIONS=\"--ready=notify\"\n"
+        "# a service\nLISTEN={PORT} /run/web.sock\nPROGRAM=/srv/web/greet 'one argument'\nOPTIONS='\"--ready=notify\" --interval=1'\n"
     );
     machine.rig.write("/etc/sd-starter/web.conf", &conf, 0o644);
     machine
