@@ -103,9 +103,16 @@ pub struct Upgrade {
 
     /// Every instance on this machine that you may ask, one after the other
     ///
-    /// One that cannot be upgraded does not keep the others from it.
+    /// One that cannot be upgraded does not keep the others from it. It is a failure if there are
+    /// some and you may ask none.
     #[arg(long, conflicts_with_all = ["instance", "control_socket"])]
     pub all: bool,
+
+    /// With --all: of your own manager's services only, not of the system's
+    ///
+    /// They are found by $XDG_RUNTIME_DIR.
+    #[arg(long, requires = "all")]
+    pub user: bool,
 
     /// How long to wait, for each [default: infinity; with --all 30s]
     ///

@@ -48,29 +48,40 @@ impl Whereabouts {
 
     /// The directories that instances have theirs in.
     pub fn directories(&self) -> impl Iterator<Item = PathBuf> + Clone + '_ {
-        let user = self
-            .xdg_runtime_dir
-            .iter()
-            .map(|dir| dir.join("sd-starter"));
-        std::iter::once(PathBuf::from(SYSTEM_DIRECTORY)).chain(user)
+        std::iter::once(PathBuf::from(SYSTEM_DIRECTORY)).chain(self.own_directory())
+    }
+
+    fn own_directory(&self) -> Option<PathBuf> {
+        let runtime = self.xdg_runtime_dir.as_ref()?;
+        Some(runtime.join("sd-starter"))
     }
 
     /// Every place where an instance could be, by its name.
     #[must_use]
     pub fn instances(&self) -> Vec<(String, PathBuf)> {
-        let entries = self
-            .directories()
-            .filter_map(|directory| std::fs::read_dir(directory).ok())
-            .flat_map(Iterator::flatten);
-        let mut instances: Vec<_> = entries
-            .map(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                (name, entry.path().join("control"))
-            })
-            .collect();
-        instances.sort();
-        instances
+        instances_in(self.directories())
     }
+
+    /// The same of the user's own manager alone.
+    #[must_use]
+    pub fn own_instances(&self) -> Vec<(String, PathBuf)> {
+        instances_in(self.own_directory())
+    }
+}
+
+fn instances_in(directories: impl IntoIterator<Item = PathBuf>) -> Vec<(String, PathBuf)> {
+    let entries = directories
+        .into_iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok())
+        .flat_map(Iterator::flatten);
+    let mut instances: Vec<_> = entries
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, entry.path().join("control"))
+        })
+        .collect();
+    instances.sort();
+    instances
 }
 
 /// What an instance is called: by its unit if its socket is where units have theirs.
@@ -146,6 +157,9 @@ mod tests {
         assert_eq!(found(&whereabouts, Some("/x/y")), Some("/x/y".into()));
         let names = whereabouts.instances();
         assert!(names.contains(&("mine".to_owned(), user.join("control"))));
+        let own = [("mine".to_owned(), user.join("control"))];
+        assert_eq!(whereabouts.own_instances(), own);
+        assert_eq!(Whereabouts::default().own_instances(), []);
         assert_eq!(name_of(&user.join("control")), "mine");
         assert_eq!(name_of(Path::new("/tmp/x/control")), "/tmp/x/control");
     }

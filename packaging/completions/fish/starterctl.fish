@@ -42,6 +42,7 @@ complete -c starterctl -n "__fish_starterctl_using_subcommand reload" -s h -l he
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l control-socket -d 'The path of the control socket' -r -F
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l timeout -d 'How long to wait, for each [default: infinity; with --all 30s]' -r
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l all -d 'Every instance on this machine that you may ask, one after the other'
+complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l user -d 'With --all: of your own manager\'s services only, not of the system\'s'
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -l json -d 'Print JSON'
 complete -c starterctl -n "__fish_starterctl_using_subcommand upgrade" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c starterctl -n "__fish_starterctl_using_subcommand status" -l control-socket -d 'The path of the control socket' -r -F

@@ -16,6 +16,13 @@ use crate::ask::{Question, ask, deadline};
 use crate::terminal::{complain, say};
 
 pub(crate) fn upgrade(whereabouts: &Whereabouts, upgrade: &Upgrade) -> Code {
+    if upgrade.user && whereabouts.xdg_runtime_dir.is_none() {
+        complain("--user: XDG_RUNTIME_DIR is not set");
+        return Code::Usage;
+    }
+    if upgrade.user {
+        return upgrade_all(whereabouts.own_instances(), upgrade);
+    }
     if upgrade.all {
         return upgrade_all(whereabouts.instances(), upgrade);
     }
@@ -40,9 +47,14 @@ fn words(reply: &Value) -> String {
 /// One after the other: if the new program is bad in a way that its trial does not show, not
 /// everybody has it at once. One that does not answer in time is passed over. The exit code is the
 /// first one that is not 0.
+///
+/// Those of others are not meant by a user who asks for all. But whoever may ask nobody has forgotten
+/// his sudo, and must not take silence for success.
 fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
     let mut answers = Map::new();
     let mut code = Code::Done;
+    let mut upgraded = false;
+    let mut denied = Vec::new();
     for (name, socket) in instances {
         let until = deadline(upgrade.limit(), Instant::now());
         let answer = match call(&socket, "Upgrade", &json!({}), until, || None) {
@@ -55,8 +67,10 @@ fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
                 if !upgrade.json {
                     say(&format!("{}: {}", escaped::text(&name), words(&reply)));
                 }
+                upgraded = true;
                 answers.insert(name, reply);
             }
+            Err(failure) if failure.name() == "PermissionDenied" => denied.push((name, failure)),
             Err(failure) if is_passed_over(&failure) => {}
             Err(failure) => {
                 complain(&format!("{name}: {}", failure.line));
@@ -67,17 +81,33 @@ fn upgrade_all(instances: Vec<(String, PathBuf)>, upgrade: &Upgrade) -> Code {
             }
         }
     }
+    if !upgraded && !denied.is_empty() {
+        complain(&denial(&denied));
+        for (name, failure) in denied {
+            answers.insert(name, failure.json);
+            if code == Code::Done {
+                code = failure.code;
+            }
+        }
+    }
     if upgrade.json {
         say(&Value::Object(answers).to_string());
     }
     code
 }
 
-/// A directory without a supervisor is no instance; one that is stopping will be none; and those of
-/// others are not meant by a user who asks for all. One that went away while it was asked is named:
-/// that may be the new program's doing.
+/// A directory without a supervisor is no instance, and one that is stopping will be none. One that
+/// went away while it was asked is named: that may be the new program's doing.
 fn is_passed_over(failure: &Failure) -> bool {
-    matches!(failure.name(), "NotThere" | "Stopping" | "PermissionDenied")
+    matches!(failure.name(), "NotThere" | "Stopping")
+}
+
+fn denial(denied: &[(String, Failure)]) -> String {
+    let names: Vec<_> = denied.iter().map(|(name, _)| name.as_str()).collect();
+    format!(
+        "permission denied for {}: not upgraded; only root and a service's own user may ask",
+        names.join(", ")
+    )
 }
 
 /// That one of many does not answer: it may hang, or need longer than others.
@@ -110,6 +140,7 @@ mod tests {
                 control_socket: None,
             },
             all: true,
+            user: false,
             // Long enough for those that do answer, whatever the machine does meanwhile.
             timeout: Some(Limit::After(Duration::from_secs(seconds))),
             json: false,
@@ -170,5 +201,34 @@ mod tests {
             }
             std::fs::remove_dir_all(&directory).expect("it is ours");
         }
+    }
+
+    #[test]
+    fn who_may_ask_nobody_is_told() {
+        let denied = b"{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}\0";
+        let (directory, instances, [a, not_there, c]) = instances(["a", "not-there", "c"]);
+        drop(not_there);
+        std::fs::remove_file(directory.join("not-there")).expect("it is ours");
+        let threads = [a, c].map(|listener| answering(listener, denied));
+        assert_eq!(upgrade_all(instances.to_vec(), &all(60)), Code::Failed);
+        for thread in threads {
+            assert!(thread.join().expect("it was asked") > 0);
+        }
+        std::fs::remove_dir_all(&directory).expect("it is ours");
+        let failure = Failure::from(&NoAnswer::Denied { path: "x".into() });
+        let denied = ["a", "b"].map(|name| (name.to_owned(), failure.clone()));
+        assert!(denial(&denied).starts_with("permission denied for a, b: not upgraded;"));
+    }
+
+    /// Which the system's instances beside a user's deny, and rightly so.
+    #[test]
+    fn the_packages_ask_users_for_their_own_only() {
+        let script = include_str!("../../../packaging/upgrade-all");
+        assert!(script.contains("\"$@\" \"$bin/starterctl\" upgrade --all $scope 2>&1"));
+        assert!(script.contains("\nscope=--user\nfor directory in /run/user/"));
+        let whereabouts = Whereabouts::default();
+        let mut upgrade_users = all(60);
+        upgrade_users.user = true;
+        assert_eq!(upgrade(&whereabouts, &upgrade_users), Code::Usage);
     }
 }
