@@ -1,6 +1,8 @@
 //! `starterctl units`: a socket unit and a service unit, from the pair that we ship.
 
-use crate::shell::settings::Invocation;
+use super::getopt;
+use super::refusal::Refusal;
+use crate::shell::settings::{Invocation, ProgramName};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
@@ -130,19 +132,57 @@ fn socket(order: &Order<'_>) -> String {
     unit.text
 }
 
-/// That sd-starter takes these options, and that they are for a service.
+/// That sd-starter takes these options, that they are options and nothing else, and that they are for
+/// a service.
 fn check(options: &[OsString]) -> Result<(), Unfit> {
+    let unfit = |reason: String| Err(Unfit(format!("--with: {reason}")));
+    let read = |options: &[OsString]| {
+        let options = options.iter().cloned();
+        getopt::read(options, ProgramName::SdStarter)
+    };
+    // By themselves first: in front of `--` the last one could take that for its value.
+    let arguments = match read(options) {
+        Ok(arguments) => arguments,
+        Err(Refusal::Text(_)) => {
+            let ends_it = |option: &&OsString| {
+                matches!(read(&[OsString::clone(option)]), Err(Refusal::Text(_)))
+            };
+            let option = options.iter().find(ends_it).cloned().unwrap_or_default();
+            return unfit(format!(
+                "{} does not run a service",
+                option.to_string_lossy()
+            ));
+        }
+        Err(refusal) => return unfit(refusal.to_string()),
+    };
+    if let Some(word) = arguments.command.first() {
+        return unfit(format!("{word:?} is no option; the program follows '--'"));
+    }
+    let flags = [
+        ("--restart", arguments.restart),
+        ("--stop", arguments.stop),
+        ("--daemonize", arguments.daemonize),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+        return unfit(format!("{flag} is not for a service that systemd runs"));
+    }
     let argv = [OsString::from("sd-starter")].into_iter();
     let argv = argv.chain(options.iter().cloned());
-    let argv = argv.chain(["--".into(), "PROGRAM".into()]);
+    let argv = argv.chain(["--".into(), PROGRAM.into()]);
     match super::parse(argv, &[]) {
-        Ok(Invocation::Supervise(_)) => Ok(()),
-        Ok(Invocation::Restart(_) | Invocation::Stop(_) | Invocation::CheckState(_)) => {
-            Err(Unfit("--with: no errand can be a service".to_owned()))
+        Ok(Invocation::Supervise(settings))
+            if settings.program == PROGRAM && settings.arguments.is_empty() =>
+        {
+            Ok(())
         }
-        Err(refusal) => Err(Unfit(format!("--with: {refusal}"))),
+        // All else that these words could mean is a `--` among them, behind which ours is the program.
+        Ok(_) => unfit("'--' is no option; it stands before the program by itself".to_owned()),
+        Err(refusal) => unfit(refusal.to_string()),
     }
 }
+
+/// Stands in for the program while options are checked.
+const PROGRAM: &str = "PROGRAM";
 
 fn service(order: &Order<'_>) -> Result<String, Unfit> {
     let name = &order.name.0;
@@ -368,8 +408,24 @@ mod tests {
         };
         let (_, text) = make(&["--ready=notify", "--expand"]).unwrap().service;
         assert!(text.contains("ExecStart=/usr/bin/sd-starter --ready=notify --expand -- /srv/x\n"));
-        for wrong in ["--ready=soon", "--no-such-option", "--version", "--stop"] {
-            assert!(make(&[wrong]).is_err(), "{wrong}");
+        assert!(make(&["--port", "9", "--pid-file=--"]).is_ok());
+        for (wrong, reason) in [
+            (&["--ready=soon"][..], "'soon'"),
+            (&["--no-such-option"], "'--no-such-option'"),
+            (&["--port=9", "--version"], "--version does not run"),
+            (&["-h"], "-h does not run"),
+            (&["--stop", "--pid-file=x"], "--stop is not for"),
+            (&["--restart"], "--restart is not for"),
+            (&["--daem", "--log-file=x"], "--daemonize is not for"),
+            (&["foo"], "\"foo\" is no option"),
+            (&[""], "\"\" is no option"),
+            (&["--port=9", "--"], "'--' is no option"),
+            (&["--", "--daemonize"], "\"--daemonize\" is no option"),
+            (&["--dir"], "'--dir' requires a value"),
+        ] {
+            let refusal = make(wrong).unwrap_err().to_string();
+            assert!(refusal.starts_with("--with: "), "{refusal}");
+            assert!(refusal.contains(reason), "{wrong:?}: {refusal}");
         }
     }
 
