@@ -106,6 +106,17 @@ const ORIGINAL: [&str; 19] = [
     "version",
 ];
 
+/// Those of `start_server` to which an empty text is false: `--pid-file "$PIDFILE"` without such a
+/// variable is as good as nothing. Elsewhere it means something, or is a mistake there, too.
+const FALSE_WHEN_EMPTY: [&str; 6] = [
+    "envdir",
+    "log-file",
+    "pid-file",
+    "signal-on-hup",
+    "signal-on-term",
+    "status-file",
+];
+
 /// Reads the arguments, without the program's own name.
 pub(super) fn read(
     arguments: impl IntoIterator<Item = OsString>,
@@ -128,6 +139,7 @@ pub(super) fn read(
         let Some((name, effect)) = find(name)? else {
             return Err(unexpected(&argument));
         };
+        let is_separate = value.is_none();
         let value = match (effect, value) {
             (Flag(_) | Show(_), Some(value)) => {
                 let value = value.to_string_lossy();
@@ -145,7 +157,9 @@ pub(super) fn read(
             (_, None) => arguments.next(),
             (_, Some(value)) => Some(value.to_owned()),
         };
-        let Some(value) = value.filter(|value| !value.is_empty()) else {
+        let may_be_empty =
+            is_separate && program == ProgramName::StartServer && FALSE_WHEN_EMPTY.contains(name);
+        let Some(value) = value.filter(|value| may_be_empty || !value.is_empty()) else {
             return Err(Refusal::usage(format!(
                 "option '--{name}' requires a value"
             )));
@@ -352,6 +366,17 @@ mod tests {
         assert_eq!(good(&["--port==", "x"]).port, ["="]);
         assert!(refused(&["--port"]).contains("'--port' requires a value"));
         assert!(refused(&["--port="]).contains("'--port' requires a value"));
+        for (program, may_be_empty) in [
+            (ProgramName::StartServer, true),
+            (ProgramName::SdStarter, false),
+        ] {
+            let reads = |arguments: &[&str]| {
+                let arguments = arguments.iter().map(OsString::from);
+                read(arguments, program).is_ok()
+            };
+            assert_eq!(reads(&["--pid-file", ""]), may_be_empty);
+            assert!(!reads(&["--pid-file="]) && !reads(&["--port", ""]) && !reads(&["--pid-file"]));
+        }
     }
 
     #[test]
@@ -379,8 +404,8 @@ mod tests {
 
     #[test]
     fn the_original_options_exist() {
-        for name in ORIGINAL {
-            assert!(OPTIONS.iter().any(|(known, _)| *known == name), "{name}");
+        for name in ORIGINAL.iter().chain(&FALSE_WHEN_EMPTY) {
+            assert!(OPTIONS.iter().any(|(known, _)| known == name), "{name}");
         }
     }
 

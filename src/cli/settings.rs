@@ -17,10 +17,11 @@ const START_SERVER_PATH_MODE: u32 = 0o777;
 
 /// What the arguments ask for. `name` and `environment` choose defaults.
 pub(super) fn invocation(
-    arguments: Arguments,
+    mut arguments: Arguments,
     name: ProgramName,
     environment: &Environment<'_>,
 ) -> Result<Invocation, Refusal> {
+    forget_empty(&mut arguments);
     if arguments.restart {
         let message = "--restart option requires --pid-file and --status-file to be set as well";
         match arguments.status_file {
@@ -34,6 +35,18 @@ pub(super) fn invocation(
         let settings = settings(arguments, name, environment)?;
         Ok(Invocation::Supervise(Box::new(settings)))
     }
+}
+
+/// What is as good as not given, where an empty value is let through at all. Not the envdir: its
+/// empty value hides that of the environment.
+fn forget_empty(arguments: &mut Arguments) {
+    for path in [&mut arguments.pid_file, &mut arguments.status_file] {
+        path.take_if(|path| path.as_os_str().is_empty());
+    }
+    for signal in [&mut arguments.signal_on_hup, &mut arguments.signal_on_term] {
+        signal.take_if(|signal| signal.is_empty());
+    }
+    arguments.log_file.take_if(|file| file.is_empty());
 }
 
 /// Scripts pass the whole command line together with --restart and --stop:
@@ -135,7 +148,10 @@ fn settings(
         max_draining: values::parsed("--max-draining", arguments.max_draining)?,
         forward: values::each(&arguments.forward, values::forwarded)?,
         dir: arguments.dir,
-        envdir: arguments.envdir.or_else(|| environment.path("ENVDIR")),
+        envdir: arguments
+            .envdir
+            .or_else(|| environment.path("ENVDIR"))
+            .filter(|path| !path.as_os_str().is_empty()),
         pid_file: arguments.pid_file,
         status_file: arguments.status_file,
         log,

@@ -73,6 +73,32 @@ fn a_repeated_option_means_its_last_value() {
 }
 
 #[test]
+fn an_empty_value_is_as_good_as_none() {
+    let scene = Scene::new();
+    // As of a script whose variables are not set: --pid-file "$PIDFILE".
+    let options = ["pid-file", "status-file", "log-file", "envdir"];
+    let launch = scene.launch().options("--interval=0 --pid-file=pid");
+    let launch = options
+        .iter()
+        .chain(&["signal-on-hup", "signal-on-term"])
+        .fold(launch, |launch, option| {
+            launch.argument(format!("--{option}")).argument("")
+        });
+    let mut supervisor = launch.variable("ENVDIR", "env").worker().start();
+    let first = scene.worker(1);
+    assert!(!scene.exists("pid"), "the last value counts");
+    assert_eq!(first.variable("ENVDIR").as_deref(), Some(""));
+    supervisor.hup();
+    scene.await_event(1, "signal TERM");
+    scene.worker(2);
+    assert_eq!(supervisor.stop(), 0);
+    // Where it is needed it is missed, as if it were not there.
+    let launch = scene.launch().options("--stop --pid-file").argument("");
+    assert_eq!(launch.start().finished().code, Some(255));
+    assert_eq!(scene.run("--pid-file= -- true").code, Some(1));
+}
+
+#[test]
 fn options_may_follow_each_other_in_any_order() {
     let (a, b) = (free_port(), free_port());
     let options = format!(
