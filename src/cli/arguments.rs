@@ -62,6 +62,8 @@ pub struct Arguments {
     pub path_mode: Option<String>,
 
     /// Length of the queue of connections that wait to be accepted [default: SOMAXCONN]
+    ///
+    /// A negative one is as long as net.core.somaxconn allows.
     #[arg(long, value_name = "CONNECTIONS", help_heading = SOCKETS)]
     pub backlog: Option<String>,
 

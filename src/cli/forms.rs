@@ -303,7 +303,7 @@ fn a_bad_value_is_one_line_and_exit_code_1() {
         ("--forward=KILL", "cannot be caught"),
         ("--path-mode=999", "octal"),
         ("--path-mode=7777", "octal"),
-        ("--backlog=-1", "number of connections"),
+        ("--backlog=1.5", "number of connections"),
         ("--attempts=0", "from 1 up"),
         ("--max-draining=0", "zero"),
         ("--ready=fd:2", "from 3"),

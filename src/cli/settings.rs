@@ -117,7 +117,9 @@ fn settings(
             .backlog
             .as_deref()
             .map(values::backlog)
-            .transpose()?,
+            .transpose()?
+            // To Perl 0 is as good as none.
+            .filter(|backlog| !is_start_server || *backlog != 0),
         listen_keys: values::each(&arguments.listen_key, values::listen_key)?,
         ready,
         interval: match arguments.interval {

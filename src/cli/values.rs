@@ -9,6 +9,7 @@ use crate::protocol::signal_name::Signal;
 use crate::shell::settings::{ListenKey, LogTarget, Ready};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::num::IntErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -75,10 +76,19 @@ pub(super) fn path_mode(text: &str) -> Result<u32, Refusal> {
         .ok_or_else(|| Refusal::value("--path-mode", text, "not an octal mode up to 0777"))
 }
 
+/// Many write -1 for "as many as possible", as listen(2) understands it; what is too large for it is
+/// meant so, too.
 pub(super) fn backlog(text: &str) -> Result<i32, Refusal> {
-    let reason = "not a number of connections";
-    let backlog = text.parse().ok().filter(|&backlog| backlog >= 0);
-    backlog.ok_or_else(|| Refusal::value("--backlog", text, reason))
+    use IntErrorKind::{NegOverflow, PosOverflow};
+    match text.parse::<i32>() {
+        Ok(backlog) if backlog >= 0 => Ok(backlog),
+        Ok(_) => Ok(i32::MAX),
+        Err(error) if matches!(error.kind(), PosOverflow | NegOverflow) => Ok(i32::MAX),
+        Err(_) => {
+            let reason = "not a number of connections";
+            Err(Refusal::value("--backlog", text, reason))
+        }
+    }
 }
 
 pub(super) fn attempts(text: &str) -> Result<Attempts, Refusal> {

@@ -255,6 +255,25 @@ fn the_backlog_is_as_asked_for() {
 }
 
 #[test]
+fn a_backlog_that_is_no_length_is_the_longest() {
+    let limit =
+        std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a limit of the kernel");
+    let limit: i64 = limit.trim().parse().expect("a number");
+    for (backlog, least) in [
+        ("-1", limit),
+        ("-5", limit),
+        ("99999999999", limit),
+        ("0", limit.min(libc::SOMAXCONN.into())),
+    ] {
+        let scene = Scene::new();
+        let options = format!("--interval=0 --backlog {backlog} --port={}", free_port());
+        let _supervisor = scene.start(options);
+        let length = scene.worker(1).sockets()[0].fact("backlog");
+        assert!((least..=limit).contains(&length), "{backlog}: {length}");
+    }
+}
+
+#[test]
 fn without_ports_the_variable_is_set_and_empty() {
     let scene = Scene::new();
     let mut supervisor = scene.start("--interval=0");
