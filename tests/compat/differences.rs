@@ -140,6 +140,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: "QUIT, USR1 and USR2 never orphan a worker",
         why: "a stray signal must not leave a server without its supervisor",
     },
+    Difference {
+        id: "envdir-odd-file",
+        original: "skips a file in --envdir that it cannot read or whose name has a `=`, and cuts a value at its NUL",
+        ours: "fails the start of that worker, with the file and the reason; the old generation keeps serving",
+        why: "a worker with half of its settings is worse than none",
+    },
+    Difference {
+        id: "bad-environment",
+        original: "takes KILL_OLD_DELAY or AUTO_RESTART_INTERVAL for 0 when the environment has no number in it",
+        ours: "refuses to start, with exit code 1, and names the variable",
+        why: "a mistyped delay silently becomes none",
+    },
 ];
 
 /// The expectation for the program under test, by the id of a deliberate difference.

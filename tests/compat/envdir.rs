@@ -1,5 +1,7 @@
 //! `--envdir`: variables from files, read anew at every start of a worker.
 
+use crate::differences::pick;
+use crate::eventually::eventually;
 use crate::scene::Scene;
 use std::fs;
 
@@ -98,6 +100,31 @@ fn empty_files_hidden_files_and_directories_set_nothing() {
     assert_eq!(worker.variable("EMPTY").as_deref(), Some("outer"));
     assert_eq!(worker.variable(".HIDDEN"), None);
     assert_eq!(worker.variable("DIR"), None);
+}
+
+#[test]
+fn a_value_that_no_variable_can_have() {
+    let scene = scene();
+    let supervisor = scene.start(OPTIONS);
+    let first = scene.await_ready(1);
+    scene.write("env/ODD", "half\0the other half\n");
+    supervisor.hup();
+    if let Some(half) = pick("envdir-odd-file", Some("half"), None) {
+        assert_eq!(scene.await_alone(2).variable("ODD").as_deref(), Some(half));
+        return;
+    }
+    supervisor.await_line("reading the envdir env: ODD: the value contains a NUL");
+    assert!(first.alive() && !scene.happened(1, "signal TERM"));
+    assert!(!scene.happened(2, "start"));
+    // Mended while it is tried again.
+    scene.write("env/ODD", "whole\n");
+    scene.await_event(1, "signal TERM");
+    let serving = eventually("the one that is tried then", || {
+        let (generation, _) = *scene.status().last()?;
+        (generation > 1).then_some(generation)
+    });
+    let serving = scene.worker(serving);
+    assert_eq!(serving.variable("ODD").as_deref(), Some("whole"));
 }
 
 #[test]

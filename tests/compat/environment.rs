@@ -59,6 +59,26 @@ fn without_these_options_the_variables_are_not_set() {
 }
 
 #[test]
+fn a_delay_in_the_environment_that_is_no_number() {
+    let scene = Scene::new();
+    for (name, others) in [
+        ("KILL_OLD_DELAY", ""),
+        ("AUTO_RESTART_INTERVAL", " --enable-auto-restart"),
+    ] {
+        let launch = scene.launch().options(format!("--interval=9{others}"));
+        let mut supervisor = launch.variable(name, "abc").worker().start();
+        if pick("bad-environment", true, false) {
+            scene.worker(1);
+            assert_eq!(supervisor.stop(), 0);
+            continue;
+        }
+        let finished = supervisor.finished();
+        assert_eq!(finished.code, Some(1), "{name}");
+        assert!(finished.stderr.contains(name), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn the_default_interval_of_auto_restart_shows_from_the_second_generation() {
     let scene = Scene::new();
     let supervisor = scene.start("--interval=0 --enable-auto-restart");
