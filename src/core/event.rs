@@ -114,6 +114,8 @@ pub enum Event {
 pub enum StopBy {
     /// SIGTERM, or `starterctl stop`: `--signal-on-term` goes to the workers.
     Terminate,
+    /// SIGQUIT: the same, by its own name.
+    Quit,
     /// SIGINT: always SIGTERM to the workers, as start_server; the second one kills at once.
     Interrupt,
 }

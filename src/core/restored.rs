@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use super::Outcome;
 use super::clock::Now;
 use super::exit::Exit;
 use super::failure::{Cause, Failure};
@@ -20,7 +21,6 @@ use super::watch::Watch;
 use super::worker::{
     Candidate, Complaint, Farewell, Kill, Leaving, Presence, Reason, Serving, Step, Worker,
 };
-use super::{Outcome, StopBy};
 use crate::protocol::generation::Generation;
 use crate::protocol::signal_name::Signal;
 use crate::protocol::state::machine as saved;
@@ -180,11 +180,7 @@ fn phase(phase: &saved::Phase) -> Result<Phase, Unfit> {
             },
         },
         saved::Phase::Stopping(stopping) => Phase::Stopping(Stopping {
-            by: if stopping.interrupted {
-                StopBy::Interrupt
-            } else {
-                StopBy::Terminate
-            },
+            interrupted: stopping.interrupted,
             signal: signal(stopping.signal)?,
             kill: kill(stopping.kill),
             forking: stopping.forking.map(generation).transpose()?,

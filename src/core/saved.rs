@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Outcome;
 use super::clock::Now;
 use super::exit::Exit;
 use super::failure::{Cause, Failure};
@@ -16,7 +17,6 @@ use super::watch::Watch;
 use super::worker::{
     Candidate, Complaint, Farewell, Kill, Leaving, Presence, Reason, Serving, Step, Worker,
 };
-use super::{Outcome, StopBy};
 use crate::protocol::generation::Generation;
 use crate::protocol::state::machine as saved;
 
@@ -194,7 +194,7 @@ fn kill(kill: Kill) -> saved::Kill {
 
 fn stop(stopping: &Stopping) -> saved::Stopping {
     saved::Stopping {
-        interrupted: stopping.by == StopBy::Interrupt,
+        interrupted: stopping.interrupted,
         signal: stopping.signal.get(),
         kill: kill(stopping.kill),
         forking: stopping.forking.map(Generation::get),

@@ -15,7 +15,8 @@ use crate::protocol::signal_name::Signal;
 /// We were told to stop, or the start failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stopping {
-    pub(super) by: StopBy,
+    /// By SIGINT, as the second one in a row kills.
+    pub(super) interrupted: bool,
     /// What the workers got.
     pub(super) signal: Signal,
     /// When those who are left are killed.
@@ -53,11 +54,12 @@ impl Machine {
             }
             Phase::Stopping(mut stopping) => {
                 stopping.requesters.extend(requester);
-                let impatient = stopping.by == StopBy::Interrupt && by == StopBy::Interrupt;
+                let interrupted = by == StopBy::Interrupt;
+                let impatient = stopping.interrupted && interrupted;
                 if impatient {
                     stopping.kill = Kill::Done;
                 }
-                stopping.by = by;
+                stopping.interrupted = interrupted;
                 self.phase = Phase::Stopping(stopping);
                 if impatient {
                     self.kill_everybody(Overstay::Impatience, out);
@@ -71,7 +73,7 @@ impl Machine {
             }
         };
         let signal = match by {
-            StopBy::Terminate => self.policy.signal_on_term,
+            StopBy::Terminate | StopBy::Quit => self.policy.signal_on_term,
             StopBy::Interrupt => Signal::TERM,
         };
         for worker in workers {
@@ -107,7 +109,7 @@ impl Machine {
         out.answer(&requests, &Verdict::Stopping);
         out.answer(&std::mem::take(&mut self.again), &Verdict::Stopping);
         self.phase = Phase::Stopping(Stopping {
-            by,
+            interrupted: by == StopBy::Interrupt,
             signal,
             kill: Kill::after(self.policy.stop_timeout, now),
             forking,
@@ -121,7 +123,7 @@ impl Machine {
     pub(super) fn give_up(&mut self, failure: Failure, now: Now, out: &mut Out) {
         out.note(Note::GivingUp(failure));
         self.phase = Phase::Stopping(Stopping {
-            by: StopBy::Terminate,
+            interrupted: false,
             signal: self.policy.signal_on_term,
             kill: Kill::after(self.policy.stop_timeout, now),
             forking: None,

@@ -26,7 +26,8 @@ impl Supervisor {
                     self.queue.push_back(Event::Reload(request));
                 }
                 Signal::USR2 => self.queue.push_back(Event::Upgrade { requester: None }),
-                Signal::TERM | Signal::QUIT => self.queue_stop(StopBy::Terminate),
+                Signal::TERM => self.queue_stop(StopBy::Terminate),
+                Signal::QUIT => self.queue_stop(StopBy::Quit),
                 Signal::INT => self.queue_stop(StopBy::Interrupt),
                 // Its message is the pidfd's; as PID 1 there may be others.
                 Signal::CHLD => self.reap_strangers(),

@@ -189,5 +189,8 @@ fn signals_that_mean_nothing() {
             pick("stray-signals", true, false),
             "{signal}"
         );
+        let stops = pick("stray-signals", false, signal == Signal::SIGQUIT);
+        let line = "received QUIT, sending TERM to all workers:";
+        assert_eq!(supervisor.said(line), stops, "{signal}");
     }
 }

@@ -25,7 +25,7 @@ kinds!(EventKind:
     Start Forked Executed NotStarted Lingers Probed Exited
     Ready FoundReady Status Extend Broken Alive Period Hung
     ReloadByControlProcess ReloadByClient ReloadByHangup ReloadByTimer
-    Terminate Interrupt Gone Retuned Tick
+    Terminate Quit Interrupt Gone Retuned Tick
     Upgrade CanTakeOver CannotTakeOver Replaced NotReplaced Recovered);
 
 /// Where the machine is.
@@ -189,6 +189,7 @@ impl EventKind {
             }
             Event::Stop { by, .. } => match by {
                 StopBy::Terminate => (Self::Terminate, None),
+                StopBy::Quit => (Self::Quit, None),
                 StopBy::Interrupt => (Self::Interrupt, None),
             },
             Event::Gone { .. } => (Self::Gone, None),
@@ -276,6 +277,7 @@ impl EventKind {
                 (Event::NotReplaced { reason }, false)
             }
             Self::Terminate => stop(StopBy::Terminate),
+            Self::Quit => stop(StopBy::Quit),
             Self::Interrupt => stop(StopBy::Interrupt),
             Self::Gone => {
                 let requester = stranger;

@@ -138,7 +138,7 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
         14 => prop_oneof![0..200u64, 900..1100u64, 0..40_000u64].prop_map(|millis| Move::Wait { millis }),
         1 => (0..3000u64).prop_map(|delay| Move::Retune { delay }),
         1 => (50..60u64).prop_map(|generation| Move::Nonsense { generation }),
-        1 => prop_oneof![Just(StopBy::Terminate), Just(StopBy::Interrupt)].prop_map(|by| Move::Stop { by }),
+        1 => prop_oneof![Just(StopBy::Terminate), Just(StopBy::Quit), Just(StopBy::Interrupt)].prop_map(|by| Move::Stop { by }),
     ]
 }
 

@@ -355,7 +355,7 @@ impl World {
             Move::Replace { works } => self.replace(works),
             Move::Stop { by } => {
                 self.stop_begins(match by {
-                    StopBy::Terminate => self.machine.policy.signal_on_term,
+                    StopBy::Terminate | StopBy::Quit => self.machine.policy.signal_on_term,
                     StopBy::Interrupt => Signal::TERM,
                 });
                 self.feed(Event::Stop {

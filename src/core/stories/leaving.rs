@@ -107,6 +107,7 @@ fn each_occasion_has_its_signal_and_a_stop_is_for_those_who_drain_too() {
     };
     for (by, signal) in [
         (StopBy::Terminate, Signal::QUIT),
+        (StopBy::Quit, Signal::QUIT),
         (StopBy::Interrupt, Signal::TERM),
     ] {
         let mut machine = drained();

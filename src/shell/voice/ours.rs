@@ -104,6 +104,7 @@ pub(super) fn line(note: &Note) -> Line {
         } => {
             let by = match by {
                 StopBy::Terminate => "TERM",
+                StopBy::Quit => "QUIT",
                 StopBy::Interrupt => "INT",
             };
             format!(

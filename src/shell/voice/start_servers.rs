@@ -74,6 +74,7 @@ pub(super) fn lines(note: &Note) -> Vec<Line> {
         } => {
             let by = match by {
                 StopBy::Terminate => "TERM",
+                StopBy::Quit => "QUIT",
                 StopBy::Interrupt => "INT",
             };
             vec![format!(
