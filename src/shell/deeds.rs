@@ -144,7 +144,7 @@ impl Supervisor {
         if let Err(error) = status_file.update(&self.machine.snapshot()) {
             let path = status_file.path().display();
             log::error!(
-                "cannot write the status file {path}: {}; going on without it",
+                "cannot write the status file {path}: {}; it is written again at the next change",
                 Reason(&error)
             );
         }

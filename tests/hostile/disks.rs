@@ -120,7 +120,7 @@ fn a_disk_that_becomes_read_only_stops_nothing() {
     let report = load.stop();
     report.assert_no_failures();
     // It was said to a pipe, which may not have been read yet.
-    let complaint = "Read-only file system";
+    let complaint = "Read-only file system; it is written again at the next change";
     siege.supervisor.wait_for_line(complaint, SOON);
     let complaints = siege.supervisor.stderr().matches(complaint).count();
     assert_eq!(complaints, 1, "said once:\n{}", siege.supervisor.stderr());
