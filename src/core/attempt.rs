@@ -10,7 +10,7 @@ use super::policy::{Readiness, worth_a_line};
 use super::probing::Probe;
 use super::request::Request;
 use super::watch::Watch;
-use super::worker::{Complaint, Farewell, Kill, Leaving, Presence, Reason, Step, Worker};
+use super::worker::{Complaint, Farewell, Kill, Leaving, Reason, Step, Worker};
 use crate::protocol::generation::Generation;
 
 impl Machine {
@@ -129,12 +129,8 @@ impl Machine {
                     let mut worker = worker;
                     worker.watch.arm(now);
                     // One that only takes the place of a dead one sends nobody away.
-                    let old = current.as_ref().map_or_else(Vec::new, |current| {
-                        let leaving = self.leaving.iter();
-                        let led = leaving.filter(|leaving| leaving.presence == Presence::Main);
-                        let old = led.map(|leaving| &leaving.worker).chain([&current.worker]);
-                        old.map(Worker::name).collect()
-                    });
+                    let old = current.as_ref().map(|current| current.worker.name());
+                    let old = old.into_iter().collect();
                     let after = now.since(worker.forked);
                     let signal = self.policy.signal_on_hup;
                     let again = repeats(next.reason, next.failures, &next.requests, self.deaths);

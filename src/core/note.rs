@@ -54,8 +54,8 @@ pub enum Note {
         worker: Name,
         /// How long it took.
         after: Duration,
-        /// The generations that it replaces, also those that are leaving already; nobody when
-        /// none was serving.
+        /// The generation that it replaces, not those that are leaving already: they were told;
+        /// nobody when none was serving.
         old: Vec<Name>,
         /// The signal that they will get.
         signal: Signal,

@@ -122,10 +122,10 @@ fn an_old_worker_at_the_next_reload() {
     let scene = Scene::new();
     scene.build("1: hold=1");
     let supervisor = scene.start(AT_ONCE);
-    scene.await_ready(1);
+    let first = scene.await_ready(1).pid;
     supervisor.hup();
     scene.await_event(1, "signal TERM");
-    scene.await_ready(2);
+    let second = scene.await_ready(2).pid;
     supervisor.hup();
     scene.await_event(2, "exit");
     let told = |event: &Event| event.generation == 1 && event.what == "signal TERM";
@@ -133,6 +133,10 @@ fn an_old_worker_at_the_next_reload() {
         scene.events().iter().filter(|event| told(event)).count() > 1
     });
     assert_eq!(twice, pick("old-workers-signalled-once", true, false));
+    // The line before names those who get the signal, and nobody else.
+    let named = |pids: String| supervisor.said(&format!("sending TERM to old workers:{pids}"));
+    let both = named(format!("{first},{second}")) || named(format!("{second},{first}"));
+    assert_eq!(both, twice);
 }
 
 #[test]
