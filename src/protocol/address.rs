@@ -49,8 +49,8 @@ pub enum SocketKind {
     SeqPacket,
     /// SOCK_RAW.
     Raw,
-    /// Another SOCK_ number.
-    Other(i32),
+    /// Another SOCK_ number; the kernel's are below 16 (SOCK_MAX of net.h).
+    Other(i16),
     /// A FIFO, a message queue, a device: whatever else a `.socket` unit opens.
     NotASocket,
 }

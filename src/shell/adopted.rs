@@ -82,7 +82,7 @@ pub fn facts(fd: BorrowedFd<'_>) -> std::io::Result<Facts> {
         libc::SOCK_DGRAM => SocketKind::Datagram,
         libc::SOCK_SEQPACKET => SocketKind::SeqPacket,
         libc::SOCK_RAW => SocketKind::Raw,
-        other => SocketKind::Other(other),
+        other => SocketKind::Other(i16::try_from(other).unwrap_or(i16::MAX)),
     };
     let connects = matches!(kind, SocketKind::Stream | SocketKind::SeqPacket);
     Ok(Facts {
