@@ -118,7 +118,6 @@ impl Foundation<'_> {
         epoll
             .add(signals.as_fd(), Token::Signals.into(), Interest::Readable)
             .map_err(system("waiting for signals"))?;
-        listeners.watch(&epoll);
         let inherited = heritage.as_mut().and_then(|heritage| {
             let Heritage { state, luggage } = &mut **heritage;
             let taken = Control::take_over(state.held.control.as_ref()?, luggage, &epoll);

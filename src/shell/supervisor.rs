@@ -254,8 +254,13 @@ impl Supervisor {
         );
         self.queue.push_back(Event::Start);
         let mut tokens = Vec::new();
+        let mut is_first = true;
         loop {
             self.work_off()?;
+            if std::mem::take(&mut is_first) {
+                // Not before the first worker is on its way: there may be thousands.
+                self.listeners.watch(&self.epoll);
+            }
             if let Some(outcome) = self.outcome {
                 if self.workers.is_empty() {
                     return Ok(outcome);

@@ -18,9 +18,8 @@ use crate::shell::bound;
 use crate::shell::token::Token;
 
 impl Listeners {
-    /// Has `epoll` tell when one of them is shut down ([`Token::Listener`]). What it has no room for
-    /// is not watched.
-    pub fn watch(&self, epoll: &Epoll) {
+    /// Has `epoll` tell when one of them is shut down. What it has no room for is not watched.
+    pub(in crate::shell) fn watch(&self, epoll: &Epoll) {
         for (token, listener) in (0..).map(Token::Listener).zip(&self.all) {
             if matches!(listener.kind, SocketKind::Stream | SocketKind::SeqPacket) {
                 let _ = epoll.add(listener.fd.as_fd(), token.into(), Interest::Changed);
